@@ -1,0 +1,32 @@
+"""The saved model: net text, weights, classes, preprocessing, calibration; load, save, predict."""
+
+from striate.model.atomic import (
+    TEMPORARY_SUFFIX,
+    atomic_file,
+    sweep_temporaries,
+    sync_folder,
+    write_atomically,
+)
+from striate.model.document import parse_document, read_document
+from striate.model.tensorfile import (
+    TensorFile,
+    hash_tensors,
+    is_finite,
+    load_tensors,
+    save_tensors,
+)
+
+__all__ = [
+    "TEMPORARY_SUFFIX",
+    "TensorFile",
+    "atomic_file",
+    "hash_tensors",
+    "is_finite",
+    "load_tensors",
+    "parse_document",
+    "read_document",
+    "save_tensors",
+    "sweep_temporaries",
+    "sync_folder",
+    "write_atomically",
+]
