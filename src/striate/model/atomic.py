@@ -40,7 +40,7 @@ def atomic_file(path: str | Path, *, size: int = 0) -> Iterator[BinaryIO]:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as cause:
-        raise _resource_error(cause, path, size) from cause
+        raise resource_error(cause, path, size) from cause
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -79,7 +79,8 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _resource_error(cause: OSError, path: Path, size: int) -> ResourceError:
+def resource_error(cause: OSError, path: Path, size: int) -> ResourceError:
+    """The error to raise for a write that failed; `size` is the bytes that were to be written."""
     if cause.errno in _FULL:
         return ResourceError(
             f"disk full, {max(1, -(-size // 10**6))} MB needed",
