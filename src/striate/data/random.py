@@ -41,6 +41,8 @@ class Stream(IntEnum):
     CUTOUT_COLUMN = 14
     SPLIT = 15
     SAMPLE = 16
+    STEP = 17
+    INITIALIZE = 18
 
 
 def hash64(
