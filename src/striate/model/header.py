@@ -2,8 +2,8 @@
 
 The format (https://huggingface.co/docs/safetensors): eight bytes, little-endian, the length of the
 header; the header, a JSON object of name -> dtype, shape and offsets; then the bytes of all
-tensors, one after the other. We ask more than the format does: limits on every count, no hole and no
-overlap, and one document of ours under the key `striate`.
+tensors, one after the other. We ask more than the format does: limits on every count, no hole and
+no overlap, and one document of ours under the key `striate`.
 """
 
 import math
