@@ -1,0 +1,286 @@
+"""A traced net to an ordinary `torch.nn.Module` whose layers have names."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from striate.errors import NetError
+from striate.nets import layers
+from striate.nets.costs import parameters
+from striate.nets.graph import (
+    Activation,
+    BatchNorm,
+    Code,
+    Convolution,
+    Dropout,
+    Full,
+    GlobalAverage,
+    Layer,
+    LayerNorm,
+    Pool,
+    Reshape,
+    ResponseNorm,
+    Scale,
+    TransposedConvolution,
+    Unpool,
+    Upsample,
+    Whiten,
+)
+from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep, transposed_extra
+
+if TYPE_CHECKING:
+    from striate.nets.net import Net
+
+MOST_PARAMETERS = 2**31
+LARGEST_ACTIVATION = 2**31  # values between two layers, for one image
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "leaky": nn.LeakyReLU,
+    "identity": nn.Identity,
+}
+
+
+class NetModule(nn.Module):
+    """A net as a module, with PyTorch's default initialisation.
+
+    Its layers are ordinary sub-modules of `layers`, named as in `Net.graph` ("conv1", "bn1"; "add1" for branches),
+    so the keys of its `state_dict` follow from the graph alone.
+
+    Args:
+        net: The net.
+        traced: The net on its input volume.
+
+    Attributes:
+        net: The net, whose text rebuilds this module.
+        input: H, W, C of the images it takes.
+    """
+
+    def __init__(self, net: Net, traced: Traced) -> None:
+        super().__init__()
+        self.net = net
+        self.input = (traced.input.height, traced.input.width, traced.input.channels)
+        self.layers = _Builder(traced).sequential(traced.chain)
+        self._flatten = (traced.output.height, traced.output.width) == (1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) float -> (N, K) logits, or (N, C', H', W') where the net ends in a volume."""
+        x = self.layers(x)
+        return x.flatten(1) if self._flatten else x
+
+    def stages(self, x: Tensor) -> dict[str, Tensor]:
+        """The output of every layer by name, in order; the values of `forward`.
+
+        Branches come before the "add1" or "concat1" that joins them.
+        """
+        outputs: dict[str, Tensor] = {}
+        _record(self.layers, x, outputs)
+        return outputs
+
+
+def _record(chain: nn.Sequential, x: Tensor, outputs: dict[str, Tensor]) -> Tensor:
+    for name, layer in chain.named_children():
+        if isinstance(layer, layers.Parallel):
+            branches = [_record(branch, x, outputs) for branch in layer.branches]  # type: ignore[arg-type]
+            x = layer.join(branches)
+        else:
+            x = layer(x)
+        outputs[name] = x
+    return x
+
+
+def build(net: Net, traced: Traced) -> NetModule:
+    """The module of a net.
+
+    Raises:
+        NetError: If it would have more than 2^31 parameters, or a volume of more than 2^31 values.
+    """
+    total, largest = _size(traced.chain)
+    if total > MOST_PARAMETERS:
+        raise NetError(
+            f"{total} parameters are too many to build; the limit is {MOST_PARAMETERS}",
+            hint="pool more before the first fully connected layer, or use fewer kernels",
+        )
+    if largest > LARGEST_ACTIVATION:
+        raise NetError(f"a layer of {largest} values for one image is too large to build")
+    return NetModule(net, traced)
+
+
+def _size(chain: TracedChain) -> tuple[int, int]:
+    total, largest = 0, 0
+    for part in chain:
+        largest = max(largest, part.output.size)
+        if isinstance(part, TracedStep):
+            total += parameters(part.step.layer, part.input, part.output)
+        else:
+            for more, inner in map(_size, part.branches):
+                total, largest = total + more, max(largest, inner)
+    return total, largest
+
+
+class _Builder:
+    def __init__(self, traced: Traced) -> None:
+        self.remembered = set(_partners(traced.chain))
+        self.pools: dict[str, layers.RememberingMaxPool] = {}
+
+    def sequential(self, chain: TracedChain) -> nn.Sequential:
+        modules: OrderedDict[str, nn.Module] = OrderedDict()
+        for part in chain:
+            if isinstance(part, TracedStep):
+                modules[part.step.name] = self._module(part)
+            else:
+                branches = [self.sequential(branch) for branch in part.branches]
+                join = layers.Add if part.parallel.join == "add" else layers.Concatenate
+                modules[part.parallel.name] = join(branches)
+        return nn.Sequential(modules)
+
+    def _module(self, part: TracedStep) -> nn.Module:
+        layer = part.step.layer
+        match layer:
+            case Pool():
+                return self._pool(layer, part)
+            case Unpool():
+                return layers.MaxUnpool(self.pools[part.partner or ""])
+            case Convolution():
+                return _convolution(layer, part)
+            case TransposedConvolution():
+                return _transposed(layer, part)
+            case Whiten():
+                return layers.Whiten(part.input.channels, layer.kernel)
+            case Full():
+                return layers.Full(part.input.size, layer.units, bias=layer.bias)
+            case BatchNorm() | LayerNorm() | ResponseNorm():
+                return _norm(layer, part)
+            case _:
+                return _plain(layer, part)
+
+    def _pool(self, layer: Pool, part: TracedStep) -> nn.Module:
+        if part.step.name in self.remembered:
+            pool = layers.RememberingMaxPool(
+                layer.kernel, layer.stride, layer.padding, ceil_mode=layer.ceil
+            )
+            self.pools[part.step.name] = pool
+            return pool
+        match layer.kind:
+            case "max":
+                return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding, ceil_mode=layer.ceil)
+            case "avg":
+                return nn.AvgPool2d(layer.kernel, layer.stride, layer.padding, ceil_mode=layer.ceil)
+            case "l2":
+                return layers.L2Pool(layer.kernel, layer.stride, layer.padding, layer.ceil)
+
+
+def _partners(chain: TracedChain) -> list[str]:
+    names: list[str] = []
+    for part in chain:
+        if isinstance(part, TracedParallel):
+            names.extend(name for branch in part.branches for name in _partners(branch))
+        elif part.partner is not None:
+            names.append(part.partner)
+    return names
+
+
+def _convolution(layer: Convolution, part: TracedStep) -> nn.Module:
+    before, after = part.input, part.output
+    if not layer.shared:
+        return _local(layer, part)
+    options = {
+        "kernel_size": layer.kernel,
+        "stride": layer.stride,
+        "padding": layer.padding,
+        "dilation": layer.dilation,
+        "groups": layer.groups,
+        "bias": bool(layer.bias),
+    }
+    extra = _missing(layer, part) if layer.ceil else (0, 0)
+    if extra != (0, 0):
+        return layers.RoundedUpConvolution(extra, before.channels, after.channels, **options)
+    return nn.Conv2d(before.channels, after.channels, **options)  # type: ignore[arg-type]
+
+
+def _missing(layer: Convolution, part: TracedStep) -> tuple[int, int]:
+    """Rows and columns that the last window of a rounded-up convolution lacks."""
+    sizes = ((part.input.height, part.output.height), (part.input.width, part.output.width))
+    lacking = [
+        (out - 1) * s + d * (f - 1) + 1 - 2 * p - size
+        for (size, out), f, s, p, d in zip(
+            sizes, layer.kernel, layer.stride, layer.padding, layer.dilation, strict=True
+        )
+    ]
+    return max(0, lacking[0]), max(0, lacking[1])
+
+
+def _local(layer: Convolution, part: TracedStep) -> nn.Module:
+    if layer.groups != 1 or layer.ceil:
+        raise NetError("`local` with groups or rounded up is not built yet")
+    return layers.LocallyConnected(
+        part.input.channels,
+        (part.output.channels, part.output.height, part.output.width),
+        kernel=layer.kernel,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        bias=bool(layer.bias),
+    )
+
+
+def _transposed(layer: TransposedConvolution, part: TracedStep) -> nn.Module:
+    return nn.ConvTranspose2d(
+        part.input.channels,
+        layer.channels,
+        layer.kernel,
+        stride=layer.stride,
+        padding=layer.padding,
+        output_padding=transposed_extra(layer),
+        groups=layer.groups,
+        dilation=layer.dilation,
+        bias=bool(layer.bias),
+    )
+
+
+def _norm(layer: BatchNorm | LayerNorm | ResponseNorm, part: TracedStep) -> nn.Module:
+    channels = part.input.channels
+    match layer:
+        case LayerNorm():
+            return nn.LayerNorm(channels) if part.input.flat else nn.GroupNorm(1, channels)
+        case ResponseNorm():
+            # PyTorch divides alpha by the number of channels in the window, the paper does not.
+            return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
+        case BatchNorm():
+            flat = part.input.flat
+            if layer.scale:
+                kind = nn.BatchNorm1d if flat else nn.BatchNorm2d
+            else:
+                kind = layers.UnscaledBatchNorm1d if flat else layers.UnscaledBatchNorm2d
+            return kind(channels, eps=layer.epsilon, momentum=layer.momentum)
+
+
+def _plain(layer: Layer, part: TracedStep) -> nn.Module:
+    match layer:
+        case Activation(name="softmax"):
+            return nn.Softmax(dim=1)
+        case Activation():
+            return _ACTIVATIONS[layer.name]()
+        case GlobalAverage():
+            return nn.AdaptiveAvgPool2d(1)
+        case Dropout():
+            return nn.Dropout(layer.rate)
+        case Upsample(kind="nearest"):
+            return nn.Upsample(scale_factor=layer.factor, mode="nearest")
+        case Upsample():
+            return layers.BedOfNails(layer.factor)
+        case Reshape():
+            return layers.Reshape((layer.channels, layer.height, layer.width))
+        case Scale():
+            return layers.Scale(layer.numerator / layer.denominator)
+        case Code():
+            return nn.Identity()
+        case _:
+            raise NetError(f"`{part.step.name}` is not built yet")

@@ -1,0 +1,169 @@
+"""A net: its canonical text, and what can be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from striate.errors import NetError, UsageError
+from striate.nets import rewrite
+from striate.nets.expand import expand
+from striate.nets.graph import Chain, Volume
+from striate.nets.parse import parse_text
+from striate.nets.shapes import Traced, trace
+from striate.nets.summary import Summary, summarize
+from striate.nets.syntax import Text, print_text
+from striate.nets.zoo import find_zoo_net
+
+if TYPE_CHECKING:
+    from striate.nets.build import NetModule
+
+Size = tuple[int, int, int]  # H, W, C
+
+LARGEST_SIDE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Net:
+    """A net, equal to another if their canonical texts are equal.
+
+    Attributes:
+        text: The canonical text; parses back to the same graph.
+        input: H, W, C of the images it was written for, or None.
+        graph: Every layer, with repeats and definitions written out.
+    """
+
+    text: str
+    input: Size | None = field(compare=False)
+    graph: Chain = field(compare=False, repr=False)
+    syntax: Text = field(compare=False, repr=False)
+    source: str = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def trace(self, input: Size | None = None) -> Traced:
+        """Every volume of the net on images of `input` (H, W, C), by default its own.
+
+        Raises:
+            NetError: Where a layer does not fit.
+        """
+        return trace(self.graph, _volume(input or self.input), self.source)
+
+    def summary(
+        self, input: Size | None = None, *, batch: int = 1, classes: int | None = None
+    ) -> Summary:
+        """What every layer gives and costs, on images of `input` (H, W, C).
+
+        Args:
+            input: Height, width, channels; by default the net's own.
+            batch: Images in a training step, for the predicted memory.
+            classes: Replaces the width of the last fully connected layer.
+
+        Raises:
+            NetError: Where a layer does not fit its input.
+        """
+        net = self if classes is None else self.with_classes(classes)
+        return summarize(net.text, net.trace(input), batch=batch)
+
+    def build(self, input: Size | None = None) -> NetModule:
+        """An ordinary `torch.nn.Module` for images of `input` (H, W, C), initialised as PyTorch does.
+
+        Raises:
+            NetError: Where a layer does not fit its input, or the net is too large to build.
+        """
+        from striate.nets.build import build  # noqa: PLC0415 - a net's arithmetic needs no PyTorch
+
+        traced = self.trace(input)
+        volume = traced.input
+        own = self.with_input((volume.height, volume.width, volume.channels))
+        return build(own, traced)
+
+    def with_classes(self, classes: int) -> Net:
+        """The same net with `classes` outputs in its last fully connected layer.
+
+        Raises:
+            NetError: If the net does not end in a fully connected layer.
+        """
+        return _net(rewrite.with_classes(self.syntax, classes))
+
+    def with_input(self, input: Size) -> Net:
+        """The same net, written for images of `input` (H, W, C)."""
+        return self if input == self.input else _net(rewrite.with_input(self.syntax, input))
+
+    def adapted_to(self, input: Size) -> Net:
+        """The net for images of `input` (H, W, C), with a small-image stem where it needs one.
+
+        A net written for images of more than 64 pixels, given images of at most 64, loses what its stem
+        does only to shrink large images: the first convolution, if it has a stride, becomes 3x3 with stride
+        1, and the first pooling, if it stands before the second convolution, is left out. ResNet-18 becomes
+        the form that is used on CIFAR.
+        """
+        return _net(rewrite.adapted_to(self.syntax, input))
+
+
+def parse_net(text: str) -> Net:
+    """The net that a text in Striate's notation describes.
+
+    >>> parse_net("conv3x3-8/1 relu  fc-10").text
+    'conv3-8 relu fc-10'
+
+    Raises:
+        NetError: With line, column and a caret at what cannot be read.
+    """
+    if not isinstance(text, str):
+        raise UsageError(f"a net is a text, not {type(text).__name__}")
+    return _parse(text)
+
+
+@lru_cache(maxsize=64)
+def _parse(text: str) -> Net:
+    syntax = parse_text(text)
+    graph = expand(syntax, text)
+    if not graph:
+        raise NetError("an empty net", hint="for instance: conv3-32 relu maxpool2 fc-10")
+    return Net(print_text(syntax), syntax.input, graph, syntax, text)
+
+
+def _net(syntax: Text) -> Net:
+    return parse_net(print_text(syntax))
+
+
+def load_net(net: str | Path | Net) -> Net:
+    """A net by its name in the zoo, by the path of a `.net` file, or by its text.
+
+    Raises:
+        NetError: If it is none of these; the file's path is named.
+    """
+    if isinstance(net, Net):
+        return net
+    entry = find_zoo_net(str(net).strip())
+    if entry is not None:
+        return parse_net(entry.text)
+    if isinstance(net, Path) or net.strip().endswith(".net"):
+        return _from_file(Path(str(net).strip()))
+    return parse_net(net)
+
+
+def _from_file(path: Path) -> Net:
+    try:
+        if path.stat().st_size > 1_000_000:
+            raise NetError("more than 1 MB: not a net", path=path)
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise NetError(f"cannot be read: {error.strerror}", path=path) from None
+    except UnicodeDecodeError:
+        raise NetError("not a text in UTF-8", path=path) from None
+    return parse_net(text)
+
+
+def _volume(size: Size | None) -> Volume:
+    if size is None:
+        raise NetError(
+            "the net does not say for what images", hint="give the input size, as in 32x32x3"
+        )
+    if len(size) != 3 or not all(1 <= side <= LARGEST_SIDE for side in size):
+        raise NetError(f"{size} is not an input size", hint="height, width, channels")
+    return Volume(*size)

@@ -1,0 +1,232 @@
+"""A net text to its syntax tree, by the grammar in `grammar.lark`."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from lark import Lark, Token, Tree, UnexpectedInput
+
+from striate.nets.source import LocatedNetError, Place
+from striate.nets.syntax import Branches, Definition, Item, Repeat, Sequence, Text, Use, Word
+from striate.nets.words import WordError, canonical_word, is_word, suggest
+
+LONGEST_TEXT = 100_000  # characters
+DEEPEST_NESTING = 32  # brackets within brackets
+
+_PARTNERS = {"]": "[", ")": "("}
+_VOLUME = re.compile(r"([0-9]{1,7})x([0-9]{1,7})x([0-9]{1,7})")
+
+
+def parse_text(source: str) -> Text:
+    """The syntax tree of a net text; every word in it has been read once.
+
+    Raises:
+        LocatedNetError: With line, column and a caret, where the text is not in the notation.
+    """
+    if len(source) > LONGEST_TEXT:
+        message = f"a net text of {len(source)} characters; the limit is {LONGEST_TEXT}"
+        raise LocatedNetError(message, source=source[:80], place=Place(0))
+    _check_brackets(source)
+    try:
+        tree = _parser().parse(source)
+    except UnexpectedInput as error:
+        raise _unexpected(source, error) from None
+    return _Reader(source).text(tree)
+
+
+@lru_cache(maxsize=1)
+def _parser() -> Lark:
+    grammar = resources.files("striate.nets").joinpath("grammar.lark").read_text(encoding="utf-8")
+    return Lark(grammar, parser="lalr")
+
+
+def _check_brackets(source: str) -> None:
+    """Says which bracket is at fault, better than a parser can, and bounds the depth."""
+    opened: list[tuple[str, int]] = []
+    for found in re.finditer(r"#[^\n]*|[\[\]()]", source):
+        letter, offset = found[0], found.start()
+        if letter in "[(":
+            opened.append((letter, offset))
+            if len(opened) > DEEPEST_NESTING:
+                message = f"more than {DEEPEST_NESTING} brackets within each other"
+                raise LocatedNetError(message, source=source, place=Place(offset))
+        elif letter in _PARTNERS:
+            partner, _ = opened.pop() if opened else ("", 0)
+            if partner != _PARTNERS[letter]:
+                closes = f"does not close `{partner}`" if partner else "closes nothing"
+                raise LocatedNetError(f"`{letter}` {closes}", source=source, place=Place(offset))
+    if opened:
+        letter, offset = opened[-1]
+        raise LocatedNetError(f"`{letter}` is not closed", source=source, place=Place(offset))
+
+
+def _unexpected(source: str, error: UnexpectedInput) -> LocatedNetError:
+    token = getattr(error, "token", None)
+    if token is None:
+        place, found = Place(error.pos_in_stream or 0), source[error.pos_in_stream or 0]
+    elif token.type == "$END":
+        place, found = Place(max(0, len(source.rstrip()) - 1)), "the end"
+    else:
+        place, found = Place(token.start_pos, len(token.rstrip("\n")) or 1), str(token)
+    hint = {
+        "|": "branches stand in parentheses: ( a | b )",
+        "+": "branches stand in parentheses: ( a + b )",
+        ",": "numbers are listed only where a definition is used: unit(64, 2)",
+        "=": "a definition has a line of its own: name(n) = conv3-n relu",
+        "*": "a repeat is written [ ... ]*3",
+        "\n": "a definition stands on one line",
+    }.get(found[:1])
+    shown = "the end of the line" if found.isspace() else f"`{found}`"
+    if found == "the end":
+        shown = found
+    return LocatedNetError(f"{shown} is out of place", source=source, place=place, hint=hint)
+
+
+class _Reader:
+    """Walks lark's tree; depth is bounded by `_check_brackets`."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.parameters: tuple[str, ...] = ()
+        self.names: tuple[str, ...] = ()
+
+    def fail(self, message: str, place: Place, hint: str | None = None) -> LocatedNetError:
+        return LocatedNetError(message, source=self.source, place=place, hint=hint)
+
+    def text(self, tree: Tree[Any]) -> Text:
+        statements = [node for node in tree.children if isinstance(node, Tree)]
+        heads = [node for node in statements if node.data == "definition"]
+        self.names = tuple(self._head(node.children[0])[0] for node in heads)
+        definitions = tuple(self._definition(node) for node in heads)
+        for i, name in enumerate(self.names):
+            if name in self.names[:i]:
+                raise self.fail(f"`{name}` is defined twice", definitions[i].place)
+        items = [i for node in statements if node.data == "sequence" for i in node.children]
+        volume = self._input(items.pop(0)) if items and items[0].data == "input" else None
+        return Text(volume, definitions, self._items(items))
+
+    def _input(self, node: Tree[Any]) -> tuple[int, int, int]:
+        token = node.children[0]
+        found = _VOLUME.fullmatch(token)
+        volume = (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
+        if min(volume) < 1:
+            message = f"`{token}` is not an input volume"
+            raise self.fail(message, _place(token), "height x width x channels: input 32x32x3")
+        return volume
+
+    def _head(self, node: Tree[Any]) -> tuple[str, tuple[str, ...], Place]:
+        token, *arguments = node.children
+        name = str(token).removesuffix("(")
+        return name, tuple(str(argument.children[0]) for argument in arguments), _place(token)
+
+    def _definition(self, node: Tree[Any]) -> Definition:
+        name, parameters, place = self._head(node.children[0])
+        if is_word(name) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            reason = "is a layer already" if is_word(name) else "is not a name"
+            raise self.fail(
+                f"`{name}` {reason}", place, "a definition: unit(n, s) = conv3-n/s relu"
+            )
+        for i, parameter in enumerate(parameters):
+            if not re.fullmatch(r"[a-z]+", parameter) or parameter in parameters[:i]:
+                message = f"`{parameter}` cannot be a parameter"
+                raise self.fail(message, place, "parameters are small letters, each one once")
+        self.parameters = parameters
+        body = self._items(node.children[1].children)
+        self.parameters = ()
+        return Definition(name, parameters, body, place)
+
+    def _items(self, nodes: list[Tree[Any]]) -> Sequence:
+        items: list[Item] = []
+        for node in nodes:
+            items.extend(self._item(node))
+        return tuple(items)
+
+    def _item(self, node: Tree[Any]) -> Sequence:
+        match node.data:
+            case "word":
+                return (self._word(node.children[0]),)
+            case "call":
+                return (self._use(node),)
+            case "repeat":
+                return self._repeat(node)
+            case "branches":
+                return (self._branches(node),)
+            case _:
+                message = "`input` may only stand at the start of the net"
+                raise self.fail(message, _place(node.children[0]))
+
+    def _word(self, token: Token) -> Item:
+        place = _place(token)
+        if token in self.names:
+            return Use(str(token), (), place)
+        if token == "skip":
+            message = "`skip` stands alone in a branch"
+            raise self.fail(message, place, "( conv3-64 + skip )")
+        try:
+            return Word(canonical_word(str(token), self.parameters), place)
+        except WordError as error:
+            hint = error.hint
+            if error.message.startswith("unknown"):
+                hint = suggest(str(token), self.names)
+            where = Place(place.offset + error.offset, error.length)
+            raise self.fail(error.message, where, hint) from None
+
+    def _use(self, node: Tree[Any]) -> Use:
+        name, arguments, place = self._head(node)
+        if name not in self.names:
+            layer = is_word(name)
+            reason = "is a layer and takes no arguments" if layer else "is not defined"
+            hint = "put a space before the bracket" if layer else suggest(name, self.names)
+            raise self.fail(f"`{name}` {reason}", place, hint)
+        for argument, child in zip(arguments, node.children[1:], strict=True):
+            self._check_number(argument, _place(child.children[0]), "an argument")
+        return Use(name, arguments, place)
+
+    def _check_number(self, text: str, place: Place, what: str) -> None:
+        if text not in self.parameters and not re.fullmatch(r"[0-9]{1,7}", text):
+            allowed = ["a whole number of at most 7 digits", *self.parameters]
+            raise self.fail(f"{what} cannot be `{text}`", place, "it is " + " or ".join(allowed))
+
+    def _repeat(self, node: Tree[Any]) -> Sequence:
+        opened, inside, *counts = node.children
+        body = self._inside(inside)
+        if not body:
+            raise self.fail("empty brackets", _place(opened))
+        if not counts:
+            return body
+        count, place = str(counts[0])[1:].strip(), _place(counts[0])
+        self._check_number(count, place, "a repeat")
+        if count.isdigit() and int(count) == 0:
+            raise self.fail("a repeat of 0", place, "leave the brackets out")
+        return body if count.isdigit() and int(count) == 1 else (Repeat(body, count, place),)
+
+    def _inside(self, node: Tree[Any]) -> Sequence:
+        return self._items([child for child in node.children if isinstance(child, Tree)])
+
+    def _branches(self, node: Tree[Any]) -> Branches:
+        opened, *joins = [child for child in node.children if isinstance(child, Token)]
+        sides = [child for child in node.children if isinstance(child, Tree)]
+        place = _place(opened)
+        if not joins:
+            raise self.fail("one branch only", place, "( a | b ) concatenates, ( a + b ) adds")
+        other = next((join for join in joins if join != joins[0]), None)
+        if other is not None:
+            message = "`|` and `+` in the same parentheses"
+            raise self.fail(message, _place(other), "give one of them parentheses of its own")
+        return Branches(tuple(self._branch(side, place) for side in sides), str(joins[0]), place)
+
+    def _branch(self, node: Tree[Any], place: Place) -> Sequence:
+        items = [child for child in node.children if isinstance(child, Tree)]
+        if not items:
+            raise self.fail("an empty branch", place, "the identity is written skip")
+        only = items[0]
+        if len(items) == 1 and only.data == "word" and only.children[0] == "skip":
+            return ()
+        return self._items(items)
+
+
+def _place(token: Token) -> Place:
+    return Place(token.start_pos or 0, len(str(token).removesuffix("(")) or 1)

@@ -1,0 +1,48 @@
+"""Places in a net text, and errors that point at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from striate.errors import NetError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something stands in a net text; `offset` and `length` count characters."""
+
+    offset: int
+    length: int = 1
+
+
+class LocatedNetError(NetError):
+    """A `NetError` that knows where in the text it is.
+
+    Args:
+        message: What is wrong.
+        source: The whole net text.
+        place: The characters at fault.
+        hint: What to do about it.
+
+    Attributes:
+        line: Line, from 1.
+        column: Column, from 1.
+    """
+
+    def __init__(self, message: str, *, source: str, place: Place, hint: str | None = None) -> None:
+        start = source.rfind("\n", 0, place.offset) + 1
+        end = source.find("\n", place.offset)
+        row = source[start : len(source) if end < 0 else end]
+        self.line = source.count("\n", 0, place.offset) + 1
+        self.column = place.offset - start + 1
+        picture = _picture(row, self.column - 1, place.length)
+        super().__init__(f"line {self.line}, column {self.column}: {message}\n{picture}", hint=hint)
+
+
+def _picture(row: str, column: int, length: int, width: int = 90) -> str:
+    """The row with a caret under the place, cut to `width` characters around it."""
+    row = "".join(letter if letter.isprintable() else " " for letter in row)
+    start = max(0, min(column - width // 2, len(row) - width))
+    shown = row[start : start + width]
+    carets = "^" * max(1, min(length, len(shown) - (column - start)))
+    return f"    {shown}\n    {' ' * (column - start)}{carets}"
