@@ -9,6 +9,7 @@ the key of a (seed, epoch, stream) is the start of one of its sequences, `index`
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum, unique
 
 import numpy as np
@@ -91,6 +92,35 @@ def integers(
     The probabilities differ by less than below / 2^53.
     """
     return (uniform(seed, epoch, stream, index) * below).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is drawn for some images in one epoch.
+
+    Args:
+        seed: The run's seed.
+        epoch: The epoch, from 0.
+        index: int64 (B,), the images' places in the data.
+    """
+
+    seed: int
+    epoch: int
+    index: NDArray[np.int64]
+
+    def between(self, stream: Stream, low: float, high: float) -> NDArray[np.float64]:
+        """Draw float64 (B,), uniform from `low` to `high`."""
+        return low + (high - low) * uniform(self.seed, self.epoch, stream, self.index)
+
+    def integers(self, stream: Stream, low: int, high: int) -> NDArray[np.int64]:
+        """Draw int64 (B,), uniform over `low` to `high`, both included."""
+        below = high - low + 1
+        return low + integers(self.seed, self.epoch, stream, self.index, below=below)
+
+    def alternating(self, stream: Stream) -> NDArray[np.bool_]:
+        """Draw bool (B,): by chance in epoch 0, and from then on the other way every epoch."""
+        chance = uniform(self.seed, 0, stream, self.index)
+        return chance < 0.5 if self.epoch % 2 == 0 else chance >= 0.5
 
 
 def ordering(seed: int, epoch: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,0 +1,135 @@
+"""Batches of training images: gathered, augmented and normalised a whole batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from striate.data.augment import Augmentation, augment_tensor, gather_augmented
+from striate.data.normalise import check_statistics
+from striate.data.random import Draws, ordering
+from striate.errors import DataError, UsageError
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Images as a net takes them, and what they are.
+
+    Args:
+        images: (B, C, H, W) floating, in channels_last memory.
+        labels: int64 (B,), on the same device.
+        indices: int64 (B,) on the CPU: the images' places in the data.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """The training images of any epoch, in batches, from any batch on.
+
+    The order and the augmentation of image i in epoch e depend on (seed, e, i) alone: an epoch
+    begun at batch k holds what the uninterrupted one holds from there, and `world` processes see
+    together exactly the batches that one would.
+
+    All batches of an epoch have `batch_size` images; the n mod `batch_size` images left over are
+    others every epoch. Fewer images than `batch_size` make one batch of all of them.
+
+    Args:
+        images: uint8 (N, H, W, C), an array or a memory map.
+        labels: int64 (N,).
+        indices: int64 (n,), distinct: which images to use.
+        batch_size: The images of a batch, over all processes.
+        seed: The run's seed.
+        mean: C numbers on the 0..1 scale.
+        std: C numbers on the 0..1 scale.
+        augment: What is done to the images each time they are seen.
+        rank: Which slice of every batch this process sees, from 0 ...
+        world: ... of how many; their sizes differ by at most one.
+        device: Where the batches go. The pixels travel as uint8, and are worked on there.
+        dtype: The floating type of the images.
+
+    Raises:
+        DataError: If the arrays do not fit each other.
+        UsageError: If there are fewer images in a batch than processes.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    _: KW_ONLY
+    batch_size: int
+    seed: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augment: Augmentation = field(default_factory=Augmentation)
+    rank: int = 0
+    world: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:  # noqa: D105
+        self._check_arrays()
+        if not 0 <= self.rank < self.world <= self._together:
+            raise UsageError(
+                f"process {self.rank} of {self.world} gets nothing of {self._together} images",
+                path="batch_size",
+                hint="use larger batches or fewer processes",
+            )
+        # A memory map becomes the plain array over the same memory, which is quicker to index.
+        object.__setattr__(self, "images", np.ascontiguousarray(self.images))
+
+    @property
+    def steps(self) -> int:
+        """The batches of an epoch."""
+        return max(1, len(self.indices) // self.batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Give the batches of an epoch in turn, from batch `start` on."""
+        order = ordering(self.seed, epoch, self.indices)
+        for step in range(start, self.steps):
+            together = order[step * self._together : (step + 1) * self._together]
+            first, last = (
+                len(together) * rank // self.world for rank in (self.rank, self.rank + 1)
+            )
+            yield self._make(Draws(self.seed, epoch, together[first:last]))
+
+    @property
+    def _together(self) -> int:
+        """The images of a batch over all processes."""
+        return min(self.batch_size, len(self.indices))
+
+    def _make(self, draws: Draws) -> Batch:
+        pixels = self._send(torch.from_numpy(gather_augmented(self.images, self.augment, draws)))
+        images = augment_tensor(pixels, self.augment, draws, mean=self.mean, std=self.std)
+        return Batch(
+            images=images.to(self.dtype),
+            labels=self._send(torch.from_numpy(self.labels[draws.index])),
+            indices=torch.from_numpy(draws.index),
+        )
+
+    def _send(self, tensor: Tensor) -> Tensor:
+        """Copy to the device without waiting, which needs memory that stays in place."""
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
+
+    def _check_arrays(self) -> None:
+        count = len(self.images)
+        check_statistics(torch.from_numpy(self.images[:0].copy()), self.mean, self.std)
+        if self.labels.shape != (count,):
+            raise DataError(f"{count} images have labels of shape {self.labels.shape}")
+        if self.indices.ndim != 1 or not len(self.indices):
+            raise DataError("there are no images to make batches of")
+        if self.indices.min() < 0 or self.indices.max() >= count:
+            low, high = self.indices.min(), self.indices.max()
+            raise DataError(f"indices {low} to {high} do not lie within {count} images")
+        if self.batch_size < 1:
+            raise UsageError(f"a batch of {self.batch_size} images is none", path="batch_size")
