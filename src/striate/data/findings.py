@@ -1,0 +1,82 @@
+"""What can be told about a data set from its labels, its splits and the hashes of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.hashing import content_keys
+from striate.data.problem import Problem
+from striate.data.splits import UNASSIGNED, Split
+
+_IMBALANCE = 10  # times as many images in the largest class as in the smallest
+
+
+def find_problems(
+    names: Sequence[str],
+    labels: NDArray[np.int64],
+    splits: NDArray[np.int8],
+    contents: NDArray[np.uint8],
+    classes: Sequence[str],
+) -> tuple[Problem, ...]:
+    """Find duplicates, leaks, conflicting labels, and classes that are too small or uneven.
+
+    Args:
+        names: N escaped names.
+        labels: int64 (N,).
+        splits: int8 (N,), as the source gives them.
+        contents: uint8 (N, 16), hashes of what the images hold.
+        classes: The K class names.
+    """
+    found = list(_class_problems(names, labels, classes))
+    for members in _equal_images(contents):
+        paths = tuple(names[member] for member in members)
+        found.append(Problem("duplicate", paths, f"{len(paths)} files hold the same image"))
+        found += _contradictions(paths, labels[members], splits[members], classes)
+    return tuple(found)
+
+
+def _equal_images(contents: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
+    """The places of the images of equal content, for each content there is more than once."""
+    keys = content_keys(contents)
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.append(True, keys[order][1:] != keys[order][:-1]))
+    groups = [group for group in np.split(order, starts[1:]) if len(group) > 1]
+    return sorted(groups, key=lambda group: int(group[0]))
+
+
+def _contradictions(
+    paths: tuple[str, ...],
+    labels: NDArray[np.int64],
+    splits: NDArray[np.int8],
+    classes: Sequence[str],
+) -> Iterator[Problem]:
+    """Equal images that differ in their class, or lie on two sides of a split."""
+    given = sorted({classes[label] for label in labels.tolist()})
+    if len(given) > 1:
+        message = f"one image has the labels {' and '.join(given)}"
+        yield Problem("conflicting-labels", paths, message)
+    sides = sorted(set(splits.tolist()) - {int(UNASSIGNED)})
+    if len(sides) > 1:
+        shown = " and ".join(Split(side).name.lower() for side in sides)
+        yield Problem("leak", paths, f"one image is in {shown}")
+
+
+def _class_problems(
+    names: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str]
+) -> Iterator[Problem]:
+    counts = np.bincount(labels, minlength=len(classes))
+    for label, count in enumerate(counts.tolist()):
+        if count == 1:
+            only = names[int(np.flatnonzero(labels == label)[0])]
+            message = f"the class {classes[label]} has one image, which stays in training"
+            yield Problem("single-image-class", (only,), message)
+    largest, smallest = int(counts.argmax()), int(counts.argmin())
+    if counts[largest] >= _IMBALANCE * counts[smallest]:
+        message = (
+            f"{classes[largest]} has {counts[largest]} images, {classes[smallest]} {counts[smallest]}: "
+            "loss.class_weights=balanced may help"
+        )
+        yield Problem("imbalance", (), message)

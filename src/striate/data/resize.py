@@ -1,0 +1,103 @@
+"""Images brought to one size, and the choice of that size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from striate.data.preprocessing import Preprocessing
+
+Pixels = NDArray[np.uint8]
+# Pillow widens the filter when it scales down: bilinear with antialiasing, and no ringing at edges.
+_FILTER = Image.Resampling.BILINEAR
+_LARGEST_AS_IT_IS = 128  # pixels: images of one size up to this keep it
+_FEW = 2_000  # images
+
+
+def choose_size(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Choose the (H, W) that all images of a data set are brought to.
+
+    Images of one size, no side above 128, keep it. Else a square: 64 for images of which half have a
+    shorter side below 96; 96 otherwise, and 128 where there are under 2,000 images to learn from, as then
+    the time allows it and each must teach more.
+
+    Args:
+        sizes: (H, W) of every image.
+    """
+    known = list(sizes)
+    if len(set(known)) == 1 and max(known[0]) <= _LARGEST_AS_IT_IS:
+        return known[0]
+    typical = median(min(size) for size in known)
+    if typical < 48:
+        side = 32
+    elif typical < 96:
+        side = 64
+    else:
+        side = 128 if len(known) < _FEW and typical >= 128 else 96
+    return side, side
+
+
+def fit(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
+    """Bring an image to the size of the preprocessing.
+
+    Args:
+        image: Of mode "L" or "RGB".
+        preprocessing: Its `size`, `resize` and `background` count.
+
+    Returns:
+        uint8 (H, W, C).
+    """
+    height, width = preprocessing.size
+    if image.size != (width, height):
+        image = _POLICIES[preprocessing.resize](image, preprocessing)
+    return np.asarray(image, np.uint8).reshape(height, width, -1)
+
+
+def fit_array(images: Pixels, preprocessing: Preprocessing) -> Pixels:
+    """Bring uint8 images (N, h, w, C) to (N, H, W, C), as `fit` does."""
+    resized = np.empty((len(images), *preprocessing.size, images.shape[3]), np.uint8)
+    for row, image in enumerate(images):
+        resized[row] = fit(
+            Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image), preprocessing
+        )
+    return resized
+
+
+def _squash(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    height, width = preprocessing.size
+    return image.resize((width, height), _FILTER)
+
+
+def _crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """The largest middle part of the right shape, scaled."""
+    height, width = preprocessing.size
+    scale = min(image.width / width, image.height / height)
+    left, top = (image.width - scale * width) / 2, (image.height - scale * height) / 2
+    box = (left, top, left + scale * width, top + scale * height)
+    limit = (image.width, image.height) * 2
+    inside = tuple(min(max(edge, 0.0), most) for edge, most in zip(box, limit, strict=True))
+    return image.resize((width, height), _FILTER, box=inside)
+
+
+def _pad(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """The whole image, scaled, in the middle of the background."""
+    height, width = preprocessing.size
+    scale = max(image.width / width, image.height / height)
+    shape = max(1, round(image.width / scale)), max(1, round(image.height / scale))
+    background = preprocessing.background
+    ground = Image.new(
+        image.mode, (width, height), background if len(background) == 3 else background[0]
+    )
+    ground.paste(image.resize(shape, _FILTER), ((width - shape[0]) // 2, (height - shape[1]) // 2))
+    return ground
+
+
+_POLICIES: dict[str, Callable[[Image.Image, Preprocessing], Image.Image]] = {
+    "squash": _squash,
+    "crop": _crop,
+    "pad": _pad,
+}

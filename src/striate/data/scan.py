@@ -1,0 +1,195 @@
+"""All files of a listing inspected, then decoded, by several threads."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+
+from striate.data.decode import BadImage, ImageFacts, decode_bytes, inspect_file, read_file
+from striate.data.download import Progress
+from striate.data.hashing import digest_bytes
+from striate.data.preprocessing import Preprocessing, Resize
+from striate.data.problem import Problem
+from striate.data.records import ImageFile
+from striate.data.resize import Pixels, choose_size
+
+_CHUNK = 32  # files decoded by one thread at a time
+_Given = TypeVar("_Given")
+_Found = TypeVar("_Found")
+_REMARKS = {
+    "transparency": "images are transparent in places and are laid on the background",
+    "sixteen-bit": "images have more than 8 bits a pixel and are scaled to 8",
+    "float": "images have float pixels and are scaled to 8 bits",
+    "animated": "images have several frames or pages; the first one is taken",
+    "exif-rotation": "images are turned upright as their EXIF data say",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a store: `size` 0 chooses one, `background` None is white."""
+
+    size: int = 0
+    resize: Resize = "squash"
+    background: tuple[int, ...] | None = None
+
+    def to_json(self) -> list[object]:
+        """For the store's key."""
+        return [self.size, self.resize, self.background]
+
+    def preprocessing(self, sizes: Iterable[tuple[int, int]], *, grey: bool) -> Preprocessing:
+        """Settle size and channels by the images there are."""
+        size = (self.size, self.size) if self.size else choose_size(sizes)
+        channels = 1 if grey else 3
+        background = self.background or (255,)
+        if len(background) != channels:
+            background = (round(sum(background) / len(background)),) * channels
+        return Preprocessing(
+            size=size, channels=channels, resize=self.resize, background=background
+        )
+
+
+@dataclass
+class Scan:
+    """What is known of a listing so far.
+
+    Args:
+        rows: The places in the listing of the files that are images, ascending.
+        preprocessing: What they are brought to.
+        problems: Files that are no images, and remarks.
+        digests: The hashes of the files at `rows`, one after another.
+    """
+
+    rows: list[int]
+    preprocessing: Preprocessing
+    problems: list[Problem]
+    digests: bytes = b""
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some decoded images: uint8 (n, H, W, C), their places in the listing, their hashes."""
+
+    images: Pixels
+    rows: list[int]
+    digests: bytes
+    bad: list[Problem]
+
+
+def inspect_all(
+    files: Sequence[ImageFile], request: Request, *, threads: int | None = None
+) -> Scan:
+    """Read the header of every file, and settle the size and the channels."""
+    rows: list[int] = []
+    facts: list[ImageFacts] = []
+    problems: list[Problem] = []
+    chunks = _chunks(enumerate(files), 16 * _CHUNK)
+    for found in _in_order(_inspect_chunk, chunks, threads):
+        for row, fact in found:
+            if isinstance(fact, Problem):
+                problems.append(fact)
+            else:
+                rows.append(row)
+                facts.append(fact)
+    problems += _remarks(files, rows, facts)
+    sizes = [(fact.height, fact.width) for fact in facts] or [(1, 1)]
+    grey = bool(facts) and all(fact.grey for fact in facts)
+    return Scan(rows, request.preprocessing(sizes, grey=grey), problems)
+
+
+def decode_all(
+    files: Sequence[ImageFile],
+    scan: Scan,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Chunk]:
+    """Decode the files at `scan.rows`, in order; those that fail are added to `scan.problems`."""
+
+    def decode(rows: list[int]) -> Chunk:
+        return _decode_chunk([(row, files[row]) for row in rows], scan.preprocessing)
+
+    done, total = 0, len(scan.rows)
+    for chunk in _in_order(decode, _chunks(tuple(scan.rows), _CHUNK), threads):
+        scan.problems += chunk.bad
+        done += len(chunk.rows) + len(chunk.bad)
+        yield chunk
+        if progress is not None:
+            progress(done, total)
+
+
+def _in_order(
+    work: Callable[[_Given], _Found], items: Iterable[_Given], threads: int | None
+) -> Iterator[_Found]:
+    """Map by threads, results in order, no more than a few ahead of the reader."""
+    count = threads or _processors()
+    waiting: deque[Future[_Found]] = deque()
+    with ThreadPoolExecutor(count, thread_name_prefix="striate-decode") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _chunks(items: Iterable[_Given], length: int) -> Iterator[list[_Given]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, length)):
+        yield chunk
+
+
+def _processors() -> int:
+    """Those that this process may use, where the system tells."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+
+
+def _inspect_chunk(
+    files: Sequence[tuple[int, ImageFile]],
+) -> list[tuple[int, ImageFacts | Problem]]:
+    found: list[tuple[int, ImageFacts | Problem]] = []
+    for row, file in files:
+        try:
+            found.append((row, inspect_file(file.path)))
+        except BadImage as error:
+            found.append((row, Problem(error.kind, (file.name,), str(error))))
+    return found
+
+
+def _decode_chunk(files: Sequence[tuple[int, ImageFile]], preprocessing: Preprocessing) -> Chunk:
+    images = np.empty((len(files), *preprocessing.size, preprocessing.channels), np.uint8)
+    rows: list[int] = []
+    digests = bytearray()
+    bad: list[Problem] = []
+    for row, file in files:
+        try:
+            content = read_file(file.path)
+            images[len(rows)] = decode_bytes(content, preprocessing)
+        except BadImage as error:
+            bad.append(Problem(error.kind, (file.name,), str(error)))
+        else:
+            rows.append(row)
+            digests += digest_bytes(content)
+    return Chunk(images[: len(rows)], rows, bytes(digests), bad)
+
+
+def _remarks(
+    files: Sequence[ImageFile], rows: Sequence[int], facts: Sequence[ImageFacts]
+) -> Iterator[Problem]:
+    for kind, message in _REMARKS.items():
+        names = [
+            files[row].name for row, fact in zip(rows, facts, strict=True) if kind in fact.notes
+        ]
+        if names:
+            yield Problem(kind, tuple(names), f"{len(names)} {message}")

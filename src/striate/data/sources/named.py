@@ -1,0 +1,222 @@
+"""The data sets that have a name: embedded, found on this machine, or downloaded.
+
+Looked for in `$STRIATE_DATA`, then in the cache folder, then at their public homes. What is downloaded is
+checked by SHA-256.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from striate.data.cache import cache_folder
+from striate.data.download import Progress, RemoteFile, fetch, unpack_members
+from striate.data.records import ArraySource
+from striate.data.sources.arrays import read_arrays
+from striate.data.sources.cifar import is_cifar_folder, read_cifar_folder
+from striate.data.sources.idx import is_idx_folder, read_idx_folder
+
+_MNIST_HOME = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+_FASHION_HOME = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+_CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/"
+_FASHION_CLASSES = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Boot".split()
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """A data set that Striate knows by name.
+
+    Args:
+        name: As given on the command line.
+        title: One line for people.
+        images: How many, training and test together.
+        size: (H, W, C).
+        classes: How many.
+        layout: How its files are read.
+        folders: Where its files may lie below `$STRIATE_DATA`, besides a folder of its name.
+        files: What is downloaded.
+        class_names: Where the files do not hold them.
+        mirror: Whether a mirrored image keeps its class.
+    """
+
+    name: str
+    title: str
+    images: int
+    size: tuple[int, int, int]
+    classes: int
+    layout: Literal["digits", "idx", "cifar"]
+    folders: tuple[str, ...] = ()
+    files: tuple[RemoteFile, ...] = ()
+    class_names: tuple[str, ...] | None = None
+    mirror: bool = False
+
+
+def _idx_files(home: str, hashes: dict[str, str]) -> tuple[RemoteFile, ...]:
+    return tuple(
+        RemoteFile(f"{home}{part}-ubyte.gz", f"{part}-ubyte.gz", sha256)
+        for part, sha256 in hashes.items()
+    )
+
+
+_MNIST_HASHES = {
+    "train-images-idx3": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+_FASHION_HASHES = {
+    "train-images-idx3": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "train-labels-idx1": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "t10k-images-idx3": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "t10k-labels-idx1": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+}
+_CIFAR10_HASH = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+_CIFAR100_HASH = "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
+
+_SETS = (
+    NamedSet(
+        "digits", "8x8 handwritten digits, comes with scikit-learn", 1797, (8, 8, 1), 10, "digits"
+    ),
+    NamedSet(
+        "mnist",
+        "handwritten digits (LeCun, Cortes, Burges)",
+        70_000,
+        (28, 28, 1),
+        10,
+        "idx",
+        files=_idx_files(_MNIST_HOME, _MNIST_HASHES),
+        class_names=tuple("0123456789"),
+    ),
+    NamedSet(
+        "fashion-mnist",
+        "articles of clothing (Zalando Research)",
+        70_000,
+        (28, 28, 1),
+        10,
+        "idx",
+        files=_idx_files(_FASHION_HOME, _FASHION_HASHES),
+        class_names=tuple(_FASHION_CLASSES),
+        mirror=True,
+    ),
+    NamedSet(
+        "cifar10",
+        "small photographs, 10 classes (Krizhevsky)",
+        60_000,
+        (32, 32, 3),
+        10,
+        "cifar",
+        folders=("cifar10/cifar-10-batches-bin", "cifar-10-batches-bin"),
+        files=(
+            RemoteFile(
+                f"{_CIFAR_HOME}cifar-10-binary.tar.gz", "cifar-10-binary.tar.gz", _CIFAR10_HASH
+            ),
+        ),
+        mirror=True,
+    ),
+    NamedSet(
+        "cifar100",
+        "small photographs, 100 classes (Krizhevsky)",
+        60_000,
+        (32, 32, 3),
+        100,
+        "cifar",
+        folders=("cifar100/cifar-100-binary", "cifar-100-binary"),
+        files=(
+            RemoteFile(
+                f"{_CIFAR_HOME}cifar-100-binary.tar.gz", "cifar-100-binary.tar.gz", _CIFAR100_HASH
+            ),
+        ),
+        mirror=True,
+    ),
+)
+
+
+def named_sets() -> tuple[NamedSet, ...]:
+    """The data sets that `load_data` takes by name."""
+    return _SETS
+
+
+def locate(named: NamedSet, cache: Path | None = None) -> Path | None:
+    """The folder or archive of a named set on this machine, or None."""
+    for folder in _candidates(named, cache):
+        if folder.is_dir() and _holds(named, folder):
+            return folder
+    return next((path for path in _archives(named) if path.is_file()), None)
+
+
+def read_named(
+    named: NamedSet, *, cache: Path | None = None, progress: Progress | None = None
+) -> ArraySource:
+    """Read a named set; download it first where this machine does not have it.
+
+    Raises:
+        DataError: If it cannot be had, or a file is not what it should be.
+        ResourceError: If the disk is full.
+    """
+    if named.layout == "digits":
+        return _read_digits(named)
+    found = locate(named, cache)
+    if found is None or found.is_file():
+        found = _obtain(named, found, cache_folder(cache) / "datasets" / named.name, progress)
+    return _READERS[named.layout](named, found)
+
+
+def _obtain(named: NamedSet, archive: Path | None, folder: Path, progress: Progress | None) -> Path:
+    """Bring the files of a set into the cache folder: from an archive, or from its home."""
+    for remote in named.files:
+        source = archive or fetch(remote, folder, progress=progress)
+        if remote.name.endswith(".tar.gz"):
+            unpack_members(source, folder, remote.sha256, suffixes=(".bin", ".txt"))
+            if archive is None:
+                source.unlink()
+    return folder
+
+
+def _candidates(named: NamedSet, cache: Path | None) -> list[Path]:
+    folders = [cache_folder(cache) / "datasets" / named.name]
+    given = os.environ.get("STRIATE_DATA")
+    if given:
+        below = (named.name, *named.folders)
+        folders = [*(Path(given) / folder for folder in below), *folders]
+    return folders
+
+
+def _archives(named: NamedSet) -> list[Path]:
+    given = os.environ.get("STRIATE_DATA")
+    if not given or named.layout != "cifar":
+        return []
+    return [Path(given) / below / file.name for below in ("", named.name) for file in named.files]
+
+
+def _holds(named: NamedSet, folder: Path) -> bool:
+    if named.layout == "idx":
+        return is_idx_folder(folder)
+    expected = "train.bin" if named.name == "cifar100" else "data_batch_1.bin"
+    return is_cifar_folder(folder) and (folder / expected).is_file()
+
+
+def _read_digits(named: NamedSet) -> ArraySource:
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - a second to import
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # levels 0..16
+    return read_arrays({"train": (images, digits.target)}, name=named.name, mirror=named.mirror)
+
+
+def _read_idx(named: NamedSet, folder: Path) -> ArraySource:
+    return read_idx_folder(folder, name=named.name, classes=named.class_names, mirror=named.mirror)
+
+
+def _read_cifar(named: NamedSet, folder: Path) -> ArraySource:
+    return read_cifar_folder(folder, name=named.name, mirror=named.mirror)
+
+
+_READERS: dict[str, Callable[[NamedSet, Path], ArraySource]] = {
+    "idx": _read_idx,
+    "cifar": _read_cifar,
+}
