@@ -54,7 +54,7 @@ def assemble_arrays(source: ArraySource, request: Request | None = None) -> Data
 def resize_data(data: Data, request: Request) -> Data:
     """Bring decoded images to another size; those of the size asked for, or of no size, stay."""
     height, width, channels = data.images.shape[1:]
-    if request.size in (0, height) and height == width or not request.size:
+    if not request.size or (height, width) == (request.size, request.size):
         return data
     preprocessing = request.preprocessing([(height, width)], grey=channels == 1)
     images = fit_array(data.images, preprocessing)

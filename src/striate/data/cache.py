@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_folder(given: Path | None = None) -> Path:
-    """The cache folder: as given, else `$STRIATE_CACHE`, else `striate` in the user's cache folder."""
+    """Find the cache folder: as given, else `$STRIATE_CACHE`, else in the user's cache folder."""
     if given is not None:
         return Path(given)
     if os.environ.get("STRIATE_CACHE"):

@@ -70,8 +70,8 @@ class Data:
         """Take images that are arrays already.
 
         Args:
-            images: (N, H, W) or (N, H, W, C), C 1 or 3: uint8, bool, whole numbers in 0..255, or floats
-                in 0..1.
+            images: (N, H, W) or (N, H, W, C), C 1 or 3: uint8, bool, whole numbers in 0..255, or
+                floats in 0..1.
             labels: (N,) whole numbers or text.
             classes: The class names; from the labels if not given.
             test_images: Images for the test, of the same H, W and C.
@@ -97,7 +97,7 @@ class Data:
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
-        """What a model needs to see a new image as these; mean and deviation of the training images."""
+        """How a new image is to be seen; mean and deviation are those of the training images."""
         seen = self.indices(TRAIN)
         if not len(seen):
             seen = np.flatnonzero(self.splits != TEST)
@@ -135,7 +135,8 @@ class Data:
     def split(self, *, validation: float = 0.1, test: float = 0.15, seed: int = 0) -> Data:
         """Give every image a split; validation and test images that the source names stay so.
 
-        Stratified by class, exact duplicates and groups on one side, a class with one image in training.
+        Stratified by class, exact duplicates and groups on one side, a class with one image in
+        training.
 
         Args:
             validation: The share of the training images to take for validation, 0 <= share < 1.
@@ -162,7 +163,7 @@ class Data:
         return replace(self, splits=splits)
 
     def write_manifest(self, path: str | Path) -> None:
-        """Write `split.csv`: name, label and split of every image, replacing the file as a whole."""
+        """Write `split.csv`: name, label and split of every image; the file is there as a whole."""
         path = Path(path)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

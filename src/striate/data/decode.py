@@ -1,13 +1,14 @@
 """The one way an image file becomes pixels: in training, prediction and serving.
 
-Only JPEG, PNG, WebP, BMP, GIF and TIFF are opened, told by their content, never by their name. A file is
-decoded in full, so that half an image is an error and not a grey field.
+Only JPEG, PNG, WebP, BMP, GIF and TIFF are opened, told by their content, never by their name. A
+file is decoded in full, so that half an image is an error and not a grey field.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from PIL import (
     MpoImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
+    UnidentifiedImageError,
     WebPImagePlugin,
 )
 
@@ -40,8 +42,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 LARGEST_IMAGE = 50_000_000  # pixels
 LARGEST_FILE = 1 << 28  # bytes
 MOST_FRAMES = 1000
-_PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin)
-_PLUGINS += (PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+_PLUGINS = (
+    *(BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin),
+    *(PngImagePlugin, TiffImagePlugin, WebPImagePlugin),
+)
 _KNOWN_STARTS = (
     (b"%!PS", "it is PostScript"),
     (b"\xc5\xd0\xd3\xc6", "it is PostScript"),
@@ -53,7 +57,7 @@ _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
 _quiet = threading.Lock()
 
 
-class BadImage(Exception):  # noqa: N818 - a finding, turned into a Problem or a DataError
+class BadImage(Exception):
     """An image that cannot be used: `kind` as in `Problem`, and the reason."""
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -69,7 +73,8 @@ class ImageFacts:
         height: In pixels, as the image is seen: after its EXIF rotation.
         width: Likewise.
         grey: Whether it has no colours.
-        notes: Kinds of remarks: "transparency", "sixteen-bit", "float", "animated", "exif-rotation".
+        notes: Kinds of remarks: "transparency", "sixteen-bit", "float", "animated",
+            "exif-rotation".
     """
 
     height: int
@@ -111,7 +116,7 @@ def read_file(path: str) -> bytes:
         descriptor = os.open(
             path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )
-        with open(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb") as file:
             _check_file(os.fstat(descriptor))
             return file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
@@ -127,15 +132,14 @@ def inspect_file(path: str) -> ImageFacts:
         BadImage: If it is no image in a format of the allow-list, or too large.
     """
     try:
-        status = os.stat(path)
-        _check_file(status)
-        with open(path, "rb") as file, _opened(file) as image:
+        _check_file(Path(path).stat())
+        with Path(path).open("rb") as file, _opened(file) as image:
             return _facts(image)
     except FileNotFoundError:
         raise BadImage("vanished", "the file is not there") from None
     except BadImage:
         raise
-    except Exception as error:  # noqa: BLE001 - a decoder on hostile bytes raises anything
+    except Exception as error:
         raise _judge(error) from None
 
 
@@ -155,7 +159,7 @@ def decode_bytes(content: bytes, preprocessing: Preprocessing) -> Pixels:
         return fit(flat, preprocessing)
     except BadImage:
         raise
-    except Exception as error:  # noqa: BLE001 - a decoder on hostile bytes raises anything
+    except Exception as error:
         raise _judge(error) from None
 
 
@@ -167,7 +171,7 @@ def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
     try:
         with _without_warnings():
             image = Image.open(file, formats=FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise BadImage("unreadable", _unidentified(start)) from None
     with image:
         width, height = image.size
@@ -178,7 +182,7 @@ def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Silence Pillow, one thread at a time: the filters of `warnings` belong to the whole process."""
+    """Silence Pillow, one thread at a time: the filters of `warnings` are the whole process's."""
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -231,7 +235,7 @@ def _shrink_while_decoding(image: Image.Image, size: tuple[int, int]) -> None:
 
 
 def _check_file(status: os.stat_result) -> None:
-    if not 0o100000 == status.st_mode & 0o170000:
+    if not stat.S_ISREG(status.st_mode):
         raise BadImage("unreadable", "it is no regular file")
     if status.st_size == 0:
         raise BadImage("unreadable", "it is empty")

@@ -1,4 +1,4 @@
-"""Files from their public homes: resumed where they were cut off, checked, then moved into place."""
+"""Files from their public homes: resumed where they were cut off, checked, moved into place."""
 
 from __future__ import annotations
 

@@ -75,8 +75,7 @@ def _class_problems(
             yield Problem("single-image-class", (only,), message)
     largest, smallest = int(counts.argmax()), int(counts.argmin())
     if counts[largest] >= _IMBALANCE * counts[smallest]:
-        message = (
-            f"{classes[largest]} has {counts[largest]} images, {classes[smallest]} {counts[smallest]}: "
-            "loss.class_weights=balanced may help"
-        )
+        most = f"{classes[largest]} has {counts[largest]} images"
+        least = f"{classes[smallest]} {counts[smallest]}"
+        message = f"{most}, {least}: loss.class_weights=balanced may help"
         yield Problem("imbalance", (), message)

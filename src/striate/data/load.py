@@ -31,15 +31,19 @@ def load_data(
     """Load labelled images, decoded and checked.
 
     Args:
-        source: A folder with one folder for each class (perhaps below train, val, test), a CSV or TSV file, an
-            .npz file, a folder in MNIST's or CIFAR's layout, the name of a data set, arrays
-            `(images, labels[, test_images, test_labels])`, or `Data`.
-        size: The side in pixels that images are brought to; 0 keeps one size, or chooses by the images.
+        source: A folder with one folder for each class (perhaps below train, val, test), a CSV or
+            TSV file, an .npz file, a folder in MNIST's or CIFAR's layout, the name of a data set,
+            arrays `(images, labels[, test_images, test_labels])`, or `Data`.
+        size: The side in pixels that images are brought to; 0 keeps one size, or chooses by the
+            images.
         resize: "squash", "crop" or "pad", see `Preprocessing`.
-        background: What transparent pixels are laid on, 1 or 3 numbers in 0..255; white if not given.
+        background: What transparent pixels are laid on, 1 or 3 numbers in 0..255; white if not
+            given.
         follow_links: Also take files outside the folder that symbolic links lead to.
-        progress: Called with what is done and what there is in all: images decoded, or bytes downloaded.
-        cache: Where decoded images are kept; `$STRIATE_CACHE`, else the user's cache folder, if not given.
+        progress: Called with what is done and what there is in all: images decoded, or bytes
+            downloaded.
+        cache: Where decoded images are kept; `$STRIATE_CACHE`, else the user's cache folder, if not
+            given.
         threads: How many decode at once; as many as there are processors if not given.
 
     Returns:

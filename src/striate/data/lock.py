@@ -16,7 +16,7 @@ except (
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a file, made if missing; the system drops it when the process ends, however it ends.
+    """Hold the lock of a file, made if missing; the system drops it when the process ends.
 
     Args:
         path: The lock file; it stays, as removing one that another waits for would give two locks.

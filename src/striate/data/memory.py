@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 def release_pages(array: NDArray[np.uint8]) -> None:
     """Let the system take back the pages of a memory-mapped array that have been read.
 
-    They are read again when they are needed. Does nothing to an array in memory, or where the system
-    has no such call.
+    They are read again when they are needed. Does nothing to an array in memory, or where the
+    system has no such call.
     """
     mapped = getattr(array, "_mmap", None)
     if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):

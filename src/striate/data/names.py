@@ -1,7 +1,7 @@
 """File names as text that is safe to print, to write and to read back.
 
-A file name is bytes: it may hold a newline, an escape sequence or bytes that are no UTF-8. Every name that
-leaves this room is escaped, so that one name is one line and always encodes as UTF-8.
+A file name is bytes: it may hold a newline, an escape sequence or bytes that are no UTF-8. Every
+name that leaves this room is escaped, so that one name is one line and always encodes as UTF-8.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def unescape_name(escaped: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is none of the user's data: dot files and what systems leave behind."""
+    """Whether a file or folder is no data: a dot file, or what systems leave behind."""
     return name.startswith(".") or name.lower() in _HIDDEN or name == "Icon\r"
 
 

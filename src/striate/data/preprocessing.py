@@ -21,8 +21,8 @@ class Preprocessing(BaseModel):
     Attributes:
         size: (H, W) in pixels.
         channels: 1 for grey, 3 for red, green, blue.
-        resize: `squash` scales each side by itself; `crop` scales the shorter side and cuts the middle out;
-            `pad` scales the longer side and fills the rest with the background.
+        resize: `squash` scales each side by itself; `crop` scales the shorter side and cuts the
+            middle out; `pad` scales the longer side and fills the rest with the background.
         background: What is behind transparent pixels and beside padded ones; white unless said.
         mean: Of each channel over the training images, on the scale of 0 to 1.
         std: The standard deviation, likewise.
@@ -43,7 +43,7 @@ class Preprocessing(BaseModel):
         """White, mean 0.5 and deviation 0.25 where nothing is said."""
         if not isinstance(fields, dict):
             return fields
-        channels = fields.get("channels") if fields.get("channels") in (1, 3) else 3
+        channels = 1 if fields.get("channels") == 1 else 3
         defaults = {"background": WHITE, "mean": 0.5, "std": 0.25}
         filled = {name: (value,) * channels for name, value in defaults.items()}
         return filled | {name: value for name, value in fields.items() if value not in ((), [])}

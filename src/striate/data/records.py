@@ -50,7 +50,10 @@ class FileSource:
 
 @dataclass(frozen=True, eq=False)
 class ArraySource:
-    """A data set whose images are an array: uint8 (N, H, W, C), labels int64 (N,), splits int8 (N,)."""
+    """A data set whose images are an array.
+
+    Images are uint8 (N, H, W, C), labels int64 (N,), splits int8 (N,).
+    """
 
     name: str
     classes: tuple[str, ...]

@@ -21,9 +21,9 @@ _FEW = 2_000  # images
 def choose_size(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
     """Choose the (H, W) that all images of a data set are brought to.
 
-    Images of one size, no side above 128, keep it. Else a square: 64 for images of which half have a
-    shorter side below 96; 96 otherwise, and 128 where there are under 2,000 images to learn from, as then
-    the time allows it and each must teach more.
+    Images of one size, no side above 128, keep it. Else a square: 64 for images of which half have
+    a shorter side below 96; 96 otherwise, and 128 where there are under 2,000 images to learn from,
+    as then the time allows it and each must teach more.
 
     Args:
         sizes: (H, W) of every image.
@@ -76,10 +76,10 @@ def _crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     """The largest middle part of the right shape, scaled."""
     height, width = preprocessing.size
     scale = min(image.width / width, image.height / height)
-    left, top = (image.width - scale * width) / 2, (image.height - scale * height) / 2
-    box = (left, top, left + scale * width, top + scale * height)
-    limit = (image.width, image.height) * 2
-    inside = tuple(min(max(edge, 0.0), most) for edge, most in zip(box, limit, strict=True))
+    left = max(0.0, (image.width - scale * width) / 2)
+    top = max(0.0, (image.height - scale * height) / 2)
+    # Pillow refuses a box that rounding carries over the edge.
+    inside = (left, top, image.width - left, image.height - top)
     return image.resize((width, height), _FILTER, box=inside)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Request:
     def preprocessing(self, sizes: Iterable[tuple[int, int]], *, grey: bool) -> Preprocessing:
         """Settle size and channels by the images there are."""
         size = (self.size, self.size) if self.size else choose_size(sizes)
-        channels = 1 if grey else 3
+        channels: Literal[1, 3] = 1 if grey else 3
         background = self.background or (255,)
         if len(background) != channels:
             background = (round(sum(background) / len(background)),) * channels

@@ -1,7 +1,8 @@
 """Which images train, which choose, which judge.
 
-The split is a function of the seed and of what the images hold: neither the names nor the order of the files
-matter, exact duplicates and the members of a group stay on one side, and each class keeps its share.
+The split is a function of the seed and of what the images hold: neither the names nor the order of
+the files matter, exact duplicates and the members of a group stay on one side, and each class keeps
+its share.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def assign_splits(
         labels: int64 (N,).
         units: int64 (N,); images of one unit are never separated.
         contents: uint8 (N, 16), what the images hold.
-        validation: The share of the training images to take for validation, if the source names none.
+        validation: The share of the training images to take for validation, if the source names
+            none.
         test: The share of all images to take for the test, if the source names none.
         seed: Another seed, another split.
 
@@ -90,7 +92,7 @@ def join_groups(contents: NDArray[np.uint8], groups: NDArray[np.int64] | None) -
 
 def _smallest_of_each(values: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """The smallest value among the images that share a key, for each image."""
-    smallest = np.full(int(keys.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    smallest = np.full(int(keys.max(initial=-1)) + 1, np.iinfo(np.int64).max, np.int64)
     np.minimum.at(smallest, keys, values)
     return smallest[keys]
 
@@ -109,7 +111,8 @@ def _draw(
     taken = np.zeros(len(labels), bool)
     for members in _units_in_order(units, draws):
         given = Counter(label_of[member] for member in members)
-        # A unit is taken if that brings the counts nearer to the quotas and leaves something to learn from.
+        # A unit is taken if that brings the counts nearer to the quotas and leaves something to
+        # learn from.
         nearer = sum(abs(quotas[k] - n) - abs(quotas[k]) for k, n in given.items()) < 0
         if nearer and all(n < left[k] for k, n in given.items()):
             taken[members] = True

@@ -1,10 +1,12 @@
 """The store: images decoded once, uint8 (N, H, W, C), memory-mapped from the cache folder.
 
-A store is a folder `<key>` with `images.npy`, `digests.npy` (what each file holds), `rows.npy` (the place in
-the listing of each image) and `index.json` (what was found). The key is a hash of the listing (path below the
-root, bytes, times of change) and of what is asked for, so that a changed file gives another store.
+A store is a folder `<key>` with `images.npy`, `digests.npy` (what each file holds), `rows.npy` (the
+place in the listing of each image) and `index.json` (what was found). The key is a hash of the
+listing (path below the root, bytes, times of change) and of what is asked for, so that a changed
+file gives another store.
 
-It is written into a folder of another name, synced and renamed: it is there as a whole or not at all.
+It is written into a folder of another name, synced and renamed: it is there as a whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -26,7 +28,6 @@ from numpy.typing import NDArray
 from striate.data.cache import cache_folder
 from striate.data.download import Progress
 from striate.data.lock import locked
-from striate.data.preprocessing import Preprocessing
 from striate.data.problem import Problem
 from striate.data.records import FileSource, ImageFile
 from striate.data.resize import Pixels
@@ -64,8 +65,8 @@ def open_store(
 ) -> Store:
     """Open the store of a listing; fill it first if it is not there.
 
-    A second process that asks for the same store waits for the first one. What a killed process left is
-    swept.
+    A second process that asks for the same store waits for the first one. What a killed process
+    left is swept.
 
     Args:
         source: The listing.
@@ -125,7 +126,7 @@ def _write_images(
     threads: int | None,
     progress: Progress | None,
 ) -> None:
-    """Append the decoded images in the order of the listing; memory holds a few chunks at a time."""
+    """Append the decoded images in the order of the listing, a few chunks in memory at a time."""
     preprocessing = scan.preprocessing
     shape = (*preprocessing.size, preprocessing.channels)
     needed = len(scan.rows) * int(np.prod(shape))
@@ -149,7 +150,7 @@ def _write_images(
 
 
 def _npy_header(count: int, shape: tuple[int, ...]) -> bytes:
-    """A header of .npy, version 1.0, of 128 bytes whatever the count: it is written again at the end."""
+    """A header of .npy, version 1.0: 128 bytes whatever the count, as it is written twice."""
     fields = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {(count, *shape)}, }}"
     return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + fields.ljust(117).encode() + b"\n"
 

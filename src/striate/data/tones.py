@@ -28,7 +28,8 @@ def is_transparent(image: Image.Image) -> bool:
 def flatten(image: Image.Image, channels: int, background: tuple[int, ...]) -> Image.Image:
     """Bring a decoded image to mode "L" or "RGB", transparent pixels laid on the background.
 
-    16-bit grey is divided by 257; 32-bit and float pixels by the range that they use, see `_as_bytes`.
+    16-bit grey is divided by 257; 32-bit and float pixels by the range that they use, see
+    `_as_bytes`.
 
     Args:
         image: In any mode that Pillow decodes to.
@@ -52,8 +53,9 @@ def flatten(image: Image.Image, channels: int, background: tuple[int, ...]) -> I
 def _as_bytes(levels: NDArray[np.generic], mode: str) -> NDArray[np.uint8]:
     """Scale grey levels to 0..255.
 
-    16-bit: by the full range of 65535. 32-bit whole numbers without a stated range: as 16-bit if they fit
-    in, else from their lowest to their highest. Floats: as they are in 0..255 or 0..1, else likewise.
+    16-bit: by the full range of 65535. 32-bit whole numbers without a stated range: as 16-bit if
+    they fit in, else from their lowest to their highest. Floats: as they are in 0..255 or 0..1,
+    else likewise.
     """
     values = levels.astype(np.float64)
     low, high = float(values.min()), float(values.max())

@@ -29,8 +29,8 @@ def read_arrays(
     """Join the parts of a data set given as arrays.
 
     Args:
-        parts: Images and labels of each of "train", "validation", "test"; images of a lone "train" part are
-            left for Striate to split.
+        parts: Images and labels of each of "train", "validation", "test"; images of a lone "train"
+            part are left for Striate to split.
         name: Of the data set, for people; errors name it.
         classes: The class names; from the labels if not given.
         root: The file that the arrays come from.
@@ -69,7 +69,8 @@ def as_pixels(images: ArrayLike, *, where: object) -> NDArray[np.uint8]:
     """Bring images to uint8 (N, H, W, C) without loss.
 
     Args:
-        images: (N, H, W) or (N, H, W, C), C 1 or 3: uint8, bool, whole numbers in 0..255, or floats in 0..1.
+        images: (N, H, W) or (N, H, W, C), C 1 or 3: uint8, bool, whole numbers in 0..255, or floats
+            in 0..1.
         where: What an error names.
 
     Raises:

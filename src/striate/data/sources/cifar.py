@@ -1,7 +1,7 @@
 """The binary layout of CIFAR-10 and CIFAR-100.
 
-Format: https://www.cs.toronto.edu/~kriz/cifar.html, section "Binary version": records of one label byte
-(CIFAR-100: a coarse and a fine one) and 3072 bytes of pixels, channel by channel, row by row.
+Format: https://www.cs.toronto.edu/~kriz/cifar.html, section "Binary version": records of one label
+byte (CIFAR-100: a coarse and a fine one) and 3072 bytes of pixels, channel by channel, row by row.
 """
 
 from __future__ import annotations

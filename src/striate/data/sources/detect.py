@@ -11,12 +11,13 @@ from striate.data.download import Progress
 from striate.data.names import escape_name
 from striate.data.records import ArraySource, FileSource
 from striate.data.sources.cifar import is_cifar_folder, read_cifar_folder
-from striate.data.sources.folder import IMAGE_SUFFIXES, read_folder
+from striate.data.sources.folder import folder_name, read_folder
 from striate.data.sources.idx import is_idx_folder, read_idx_folder
 from striate.data.sources.named import named_sets, read_named
 from striate.data.sources.npz import read_npz
 from striate.data.sources.table import read_table
-from striate.data.sources.tree import EXPECTED_TREE, draw_tree
+from striate.data.sources.tree import compare_trees
+from striate.data.sources.walk import IMAGE_SUFFIXES
 from striate.errors import DataError
 
 _ACCEPTED = (
@@ -52,7 +53,7 @@ def read_source(
 
 
 def _read_directory(path: Path, *, follow_links: bool) -> FileSource | ArraySource:
-    name = escape_name(path.resolve().name)
+    name = folder_name(path)
     try:
         if is_idx_folder(path):
             return read_idx_folder(path, name=name)
@@ -73,9 +74,9 @@ def _read_file(path: Path, *, follow_links: bool) -> FileSource | ArraySource:
 
 
 def _what_it_is(path: Path) -> str:
-    trees = f"; found:\n{draw_tree(path)}\nexpected:\n{EXPECTED_TREE}\n"
+    trees = compare_trees(path)
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return f"it is one image{trees}"
+        return f"it is one image; {trees}"
     if path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
-        return f"it is an archive and is not opened: unpack it first{trees}"
-    return f"it is no data set{trees}"
+        return f"it is an archive and is not opened: unpack it first; {trees}"
+    return f"it is no data set; {trees}"

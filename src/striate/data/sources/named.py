@@ -1,7 +1,7 @@
 """The data sets that have a name: embedded, found on this machine, or downloaded.
 
-Looked for in `$STRIATE_DATA`, then in the cache folder, then at their public homes. What is downloaded is
-checked by SHA-256.
+Looked for in `$STRIATE_DATA`, then in the cache folder, then at their public homes. What is
+downloaded is checked by SHA-256.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from striate.data.sources.idx import is_idx_folder, read_idx_folder
 _MNIST_HOME = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _FASHION_HOME = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 _CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/"
-_FASHION_CLASSES = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Boot".split()
+_FASHION_CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Boot"),
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ _SETS = (
         10,
         "idx",
         files=_idx_files(_FASHION_HOME, _FASHION_HASHES),
-        class_names=tuple(_FASHION_CLASSES),
+        class_names=_FASHION_CLASSES,
         mirror=True,
     ),
     NamedSet(

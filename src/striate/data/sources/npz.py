@@ -28,8 +28,9 @@ _HIGHEST_RATIO = 1032  # of what deflate can expand: more is a false size
 def read_npz(path: Path) -> ArraySource:
     """Read images and labels, and those of validation and test if they are there.
 
-    The arrays may also have the names that Keras (`x_train`, `y_train`) or MedMNIST (`train_images`,
-    `train_labels`) use; `classes` holds the class names. Objects are never unpickled.
+    The arrays may also have the names that Keras (`x_train`, `y_train`) or MedMNIST
+    (`train_images`, `train_labels`) use; `classes` holds the class names. Objects are never
+    unpickled.
 
     Raises:
         DataError: If arrays are missing, or the file is damaged or holds objects.

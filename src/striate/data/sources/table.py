@@ -10,6 +10,7 @@ from striate.data.names import escape_name
 from striate.data.problem import Problem
 from striate.data.records import FileSource, ImageFile
 from striate.data.sources.folder import SPLIT_FOLDERS, file_record
+from striate.data.sources.walk import contains
 from striate.data.splits import Split
 from striate.errors import DataError
 
@@ -40,9 +41,9 @@ def read_table(path: Path, *, follow_links: bool = False) -> FileSource:
         if not row["path"] or not row["label"]:
             bad.append(f"line {line}")
             continue
-        place = os.path.join(root, row["path"])
+        place = os.fspath(root / row["path"])
         name = escape_name(row["path"].replace(os.sep, "/"))
-        if not follow_links and not _lies_in(root, place):
+        if not follow_links and not contains(root, place):
             outside.append(name)
             continue
         split = _split_code(row["split"], path, line)
@@ -105,14 +106,6 @@ def _split_code(text: str, path: Path, line: int) -> int:
         hint = "expected train, val, test or nothing"
         raise DataError(f"line {line} has the split {escape_name(text)!r}", path=path, hint=hint)
     return int(SPLIT_FOLDERS[text.lower()])
-
-
-def _lies_in(root: Path, place: str) -> bool:
-    folder = os.path.realpath(root)
-    try:
-        return os.path.commonpath((folder, os.path.realpath(place))) == folder
-    except ValueError:  # a NUL in the name, or another drive
-        return False
 
 
 def _problems(bad: list[str], outside: list[str]) -> list[Problem]:

@@ -10,26 +10,25 @@ from striate.data.names import escape_name, is_hidden
 _LINES = 12
 _EACH = 3
 
-EXPECTED_TREE = """\
+_EXPECTED = """\
   photos/
     cats/  01.jpg 02.jpg ...
     dogs/  03.jpg 04.jpg ..."""
 
 
-def draw_tree(root: Path, *, depth: int = 3) -> str:
-    """Draw the first entries of a folder, folders first, a few of each level.
+def compare_trees(root: Path) -> str:
+    """Show the tree that is found at a path and the one expected, a few entries of each level."""
+    return f"found:\n{_draw(root, depth=3)}\nexpected:\n{_EXPECTED}\n"
 
-    Args:
-        root: The folder; another kind of file is drawn as one line.
-        depth: How many levels below it.
-    """
+
+def _draw(root: Path, *, depth: int) -> str:
     lines = [f"  {escape_name(root.name)}{'/' if root.is_dir() else ''}"]
     _draw_below(os.fspath(root), lines, "    ", depth)
     return "\n".join([*lines[:_LINES], "    ..."] if len(lines) > _LINES else lines)
 
 
 def _draw_below(folder: str, lines: list[str], indent: str, depth: int) -> None:
-    if depth == 0 or len(lines) > _LINES or not os.path.isdir(folder):
+    if depth == 0 or len(lines) > _LINES or not Path(folder).is_dir():
         return
     with os.scandir(folder) as scan:
         shown = [entry for entry in scan if not is_hidden(entry.name)]
