@@ -32,7 +32,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # What needs PyTorch is imported when it is asked for: a net's arithmetic and `--help` do not wait for it.
+    # PyTorch is imported when it is asked for: a net's arithmetic and `--help` do not wait for it.
     if name == "NetModule":
         from striate.nets.build import NetModule  # noqa: PLC0415
 

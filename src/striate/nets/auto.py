@@ -26,7 +26,7 @@ class Rule:
     kind: str
 
 
-# The first rule that fits is taken. Each group halves the map after the whitening took one row and column.
+# The first rule that fits is taken. Whitening takes one row and column, each group halves the map.
 RULES = (
     Rule(12, 1, (32, 64), "tiny grey images"),
     Rule(12, 3, (32, 64), "tiny colour images"),
@@ -48,8 +48,8 @@ SMALLEST_MAP = 2  # rows or columns that pooling leaves
 def auto_net(*, size: tuple[int, int], channels: int, classes: int, images: int) -> tuple[Net, str]:
     """The whitened net for a set of images, and one sentence of why.
 
-    After a frozen whitening layer come groups of two convolutions that halve the map, then the largest value
-    of what remains, and a linear head. The widths follow the kind of image (`RULES`).
+    After a frozen whitening layer come groups of two convolutions that halve the map, then the
+    largest value of what remains, and a linear head. The widths follow the kind of image (`RULES`).
 
     Args:
         size: Height and width, in pixels.

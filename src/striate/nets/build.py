@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from striate.errors import NetError
 from striate.nets import layers
-from striate.nets.costs import parameters
+from striate.nets.costs import frozen, parameters
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -18,7 +19,6 @@ from striate.nets.graph import (
     Dropout,
     Full,
     GlobalAverage,
-    Layer,
     LayerNorm,
     Pool,
     Reshape,
@@ -29,12 +29,13 @@ from striate.nets.graph import (
     Upsample,
     Whiten,
 )
-from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep, transposed_extra
+from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep
+from striate.nets.windows import axes, rounding
 
 if TYPE_CHECKING:
     from striate.nets.net import Net
 
-MOST_PARAMETERS = 2**31
+MOST_PARAMETERS = 2**30
 LARGEST_ACTIVATION = 2**31  # values between two layers, for one image
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -51,8 +52,8 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 class NetModule(nn.Module):
     """A net as a module, with PyTorch's default initialisation.
 
-    Its layers are ordinary sub-modules of `layers`, named as in `Net.graph` ("conv1", "bn1"; "add1" for branches),
-    so the keys of its `state_dict` follow from the graph alone.
+    Its layers are ordinary sub-modules of `layers`, named as in `Net.graph` ("conv1", "bn1"; "add1"
+    for branches), so the keys of its `state_dict` follow from the graph alone.
 
     Args:
         net: The net.
@@ -71,7 +72,7 @@ class NetModule(nn.Module):
         self._flatten = (traced.output.height, traced.output.width) == (1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) float -> (N, K) logits, or (N, C', H', W') where the net ends in a volume."""
+        """(N, C, H, W) float -> (N, K) logits, or (N, C', H', W') if the net ends in a volume."""
         x = self.layers(x)
         return x.flatten(1) if self._flatten else x
 
@@ -100,12 +101,12 @@ def build(net: Net, traced: Traced) -> NetModule:
     """The module of a net.
 
     Raises:
-        NetError: If it would have more than 2^31 parameters, or a volume of more than 2^31 values.
+        NetError: If it would have more than 2^30 weights, or a volume of more than 2^31 values.
     """
     total, largest = _size(traced.chain)
     if total > MOST_PARAMETERS:
         raise NetError(
-            f"{total} parameters are too many to build; the limit is {MOST_PARAMETERS}",
+            f"{total} weights are too many to build; the limit is {MOST_PARAMETERS}",
             hint="pool more before the first fully connected layer, or use fewer kernels",
         )
     if largest > LARGEST_ACTIVATION:
@@ -118,7 +119,8 @@ def _size(chain: TracedChain) -> tuple[int, int]:
     for part in chain:
         largest = max(largest, part.output.size)
         if isinstance(part, TracedStep):
-            total += parameters(part.step.layer, part.input, part.output)
+            sizes = (part.step.layer, part.input, part.output)
+            total += parameters(*sizes) + frozen(*sizes)
         else:
             for more, inner in map(_size, part.branches):
                 total, largest = total + more, max(largest, inner)
@@ -143,23 +145,12 @@ class _Builder:
 
     def _module(self, part: TracedStep) -> nn.Module:
         layer = part.step.layer
-        match layer:
-            case Pool():
-                return self._pool(layer, part)
-            case Unpool():
-                return layers.MaxUnpool(self.pools[part.partner or ""])
-            case Convolution():
-                return _convolution(layer, part)
-            case TransposedConvolution():
-                return _transposed(layer, part)
-            case Whiten():
-                return layers.Whiten(part.input.channels, layer.kernel)
-            case Full():
-                return layers.Full(part.input.size, layer.units, bias=layer.bias)
-            case BatchNorm() | LayerNorm() | ResponseNorm():
-                return _norm(layer, part)
-            case _:
-                return _plain(layer, part)
+        if isinstance(layer, Pool):
+            return self._pool(layer, part)
+        if isinstance(layer, Unpool):
+            return layers.MaxUnpool(self.pools[part.partner or ""])
+        make: Callable[[Any, TracedStep], nn.Module] = _MAKERS[type(layer)]
+        return make(layer, part)
 
     def _pool(self, layer: Pool, part: TracedStep) -> nn.Module:
         if part.step.name in self.remembered:
@@ -207,14 +198,8 @@ def _convolution(layer: Convolution, part: TracedStep) -> nn.Module:
 
 def _missing(layer: Convolution, part: TracedStep) -> tuple[int, int]:
     """Rows and columns that the last window of a rounded-up convolution lacks."""
-    sizes = ((part.input.height, part.output.height), (part.input.width, part.output.width))
-    lacking = [
-        (out - 1) * s + d * (f - 1) + 1 - 2 * p - size
-        for (size, out), f, s, p, d in zip(
-            sizes, layer.kernel, layer.stride, layer.padding, layer.dilation, strict=True
-        )
-    ]
-    return max(0, lacking[0]), max(0, lacking[1])
+    rows, columns = axes(layer, part.input)
+    return -rows.room % rows.stride, -columns.room % columns.stride
 
 
 def _local(layer: Convolution, part: TracedStep) -> nn.Module:
@@ -238,49 +223,59 @@ def _transposed(layer: TransposedConvolution, part: TracedStep) -> nn.Module:
         layer.kernel,
         stride=layer.stride,
         padding=layer.padding,
-        output_padding=transposed_extra(layer),
+        output_padding=rounding(layer),
         groups=layer.groups,
         dilation=layer.dilation,
         bias=bool(layer.bias),
     )
 
 
-def _norm(layer: BatchNorm | LayerNorm | ResponseNorm, part: TracedStep) -> nn.Module:
+def _batch_norm(layer: BatchNorm, part: TracedStep) -> nn.Module:
+    kind: type[nn.BatchNorm1d | nn.BatchNorm2d]
+    if layer.scale:
+        kind = nn.BatchNorm1d if part.input.flat else nn.BatchNorm2d
+    else:
+        kind = layers.UnscaledBatchNorm1d if part.input.flat else layers.UnscaledBatchNorm2d
+    return kind(part.input.channels, eps=layer.epsilon, momentum=layer.momentum)
+
+
+def _layer_norm(_: LayerNorm, part: TracedStep) -> nn.Module:
     channels = part.input.channels
-    match layer:
-        case LayerNorm():
-            return nn.LayerNorm(channels) if part.input.flat else nn.GroupNorm(1, channels)
-        case ResponseNorm():
-            # PyTorch divides alpha by the number of channels in the window, the paper does not.
-            return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
-        case BatchNorm():
-            flat = part.input.flat
-            if layer.scale:
-                kind = nn.BatchNorm1d if flat else nn.BatchNorm2d
-            else:
-                kind = layers.UnscaledBatchNorm1d if flat else layers.UnscaledBatchNorm2d
-            return kind(channels, eps=layer.epsilon, momentum=layer.momentum)
+    return nn.LayerNorm(channels) if part.input.flat else nn.GroupNorm(1, channels)
 
 
-def _plain(layer: Layer, part: TracedStep) -> nn.Module:
-    match layer:
-        case Activation(name="softmax"):
-            return nn.Softmax(dim=1)
-        case Activation():
-            return _ACTIVATIONS[layer.name]()
-        case GlobalAverage():
-            return nn.AdaptiveAvgPool2d(1)
-        case Dropout():
-            return nn.Dropout(layer.rate)
-        case Upsample(kind="nearest"):
-            return nn.Upsample(scale_factor=layer.factor, mode="nearest")
-        case Upsample():
-            return layers.BedOfNails(layer.factor)
-        case Reshape():
-            return layers.Reshape((layer.channels, layer.height, layer.width))
-        case Scale():
-            return layers.Scale(layer.numerator / layer.denominator)
-        case Code():
-            return nn.Identity()
-        case _:
-            raise NetError(f"`{part.step.name}` is not built yet")
+def _response_norm(_: ResponseNorm, __: TracedStep) -> nn.Module:
+    # PyTorch divides alpha by the channels in the window; the paper's 1e-4 is not divided.
+    return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
+
+
+def _activation(layer: Activation, _: TracedStep) -> nn.Module:
+    return nn.Softmax(dim=1) if layer.name == "softmax" else _ACTIVATIONS[layer.name]()
+
+
+def _upsample(layer: Upsample, _: TracedStep) -> nn.Module:
+    if layer.kind == "nails":
+        return layers.BedOfNails(layer.factor)
+    return nn.Upsample(scale_factor=layer.factor, mode="nearest")
+
+
+def _reshape(layer: Reshape, _: TracedStep) -> nn.Module:
+    return layers.Reshape((layer.channels, layer.height, layer.width))
+
+
+_MAKERS: dict[type, Callable[[Any, TracedStep], nn.Module]] = {
+    Convolution: _convolution,
+    TransposedConvolution: _transposed,
+    Whiten: lambda layer, part: layers.Whiten(part.input.channels, layer.kernel),
+    Full: lambda layer, part: layers.Full(part.input.size, layer.units, bias=layer.bias),
+    BatchNorm: _batch_norm,
+    LayerNorm: _layer_norm,
+    ResponseNorm: _response_norm,
+    Activation: _activation,
+    GlobalAverage: lambda layer, part: nn.AdaptiveAvgPool2d(1),
+    Dropout: lambda layer, part: nn.Dropout(layer.rate),
+    Upsample: _upsample,
+    Reshape: _reshape,
+    Scale: lambda layer, part: layers.Scale(layer.numerator / layer.denominator),
+    Code: lambda layer, part: nn.Identity(),
+}

@@ -25,25 +25,27 @@ from striate.nets.graph import (
 
 def parameters(layer: Layer, before: Volume, after: Volume) -> int:
     """Numbers that training moves. A convolution has (Fh*Fw*C/groups + 1)*K."""
+    channels = before.channels
     match layer:
         case Convolution():
             kernels = layer.channels if layer.shared else after.size
-            return kernels * (
-                _area(layer.kernel) * before.channels // layer.groups + bool(layer.bias)
-            )
+            return kernels * (_area(layer.kernel) * channels // layer.groups + bool(layer.bias))
         case TransposedConvolution():
-            weights = before.channels * layer.channels * _area(layer.kernel) // layer.groups
+            weights = channels * layer.channels * _area(layer.kernel) // layer.groups
             return weights + layer.channels * bool(layer.bias)
-        case Whiten():
-            return after.channels
         case Full():
             return layer.units * (before.size + layer.bias)
-        case BatchNorm():
-            return before.channels * (1 + layer.scale)
-        case LayerNorm():
-            return 2 * before.channels
-        case _:
-            return 0
+        case BatchNorm() | LayerNorm():
+            scaled = not isinstance(layer, BatchNorm) or layer.scale
+            return channels * (1 + scaled)
+    return after.channels if isinstance(layer, Whiten) else 0
+
+
+def frozen(layer: Layer, before: Volume, after: Volume) -> int:
+    """Weights that are set from the data and not trained: those of `whiten`."""
+    if not isinstance(layer, Whiten):
+        return 0
+    return after.channels * _area(layer.kernel) * before.channels
 
 
 def multiply_adds(layer: Layer, before: Volume, after: Volume) -> int:
@@ -80,26 +82,23 @@ class Field:
 def widen(field: Field, layer: Layer, before: Volume) -> Field:
     """The field after a layer, from the field before it."""
     match layer:
-        case Convolution(kernel=kernel, stride=stride, dilation=dilation):
-            spans = (dilation[0] * (kernel[0] - 1), dilation[1] * (kernel[1] - 1))
-            return _slide(field, spans, stride)
-        case Pool(kernel=kernel, stride=stride):
-            return _slide(field, (kernel[0] - 1, kernel[1] - 1), stride)
-        case Whiten(kernel=kernel):
-            return _slide(field, (kernel[0] - 1, kernel[1] - 1), (1, 1))
+        case Convolution() | Pool() | Whiten():
+            field = _slide(field, *_window(layer))
         case GlobalAverage() | Full() | Reshape():
-            wide = _slide(field, (before.height - 1, before.width - 1), (1, 1))
-            return Field(wide.size, (0.0, 0.0))
-        case TransposedConvolution(kernel=kernel, stride=stride, dilation=dilation):
-            reach = (
-                _touched(kernel[0], stride[0], dilation[0]),
-                _touched(kernel[1], stride[1], dilation[1]),
-            )
-            return _spread(_slide(field, reach, (1, 1)), stride)
+            whole = _slide(field, (before.height - 1, before.width - 1), (1, 1))
+            field = Field(whole.size, (0.0, 0.0))
+        case TransposedConvolution():
+            field = _spread(_slide(field, _touched(layer), (1, 1)), layer.stride)
         case Upsample(factor=factor) | Unpool(factor=factor):
-            return _spread(field, factor)
-        case _:
-            return field
+            field = _spread(field, factor)
+    return field
+
+
+def _window(layer: Convolution | Pool | Whiten) -> tuple[Pair, Pair]:
+    """How far a layer's window reaches beyond its first position, and its stride."""
+    dilation = layer.dilation if isinstance(layer, Convolution) else (1, 1)
+    reach = (dilation[0] * (layer.kernel[0] - 1), dilation[1] * (layer.kernel[1] - 1))
+    return reach, (1, 1) if isinstance(layer, Whiten) else layer.stride
 
 
 def widest(fields: list[Field]) -> Field:
@@ -122,9 +121,13 @@ def _spread(field: Field, factor: Pair) -> Field:
     return Field(field.size, (field.stride[0] / factor[0], field.stride[1] / factor[1]))
 
 
-def _touched(kernel: int, stride: int, dilation: int) -> int:
+def _touched(layer: TransposedConvolution) -> Pair:
     """Input positions beyond the first that one output of a transposed convolution sees."""
-    return math.ceil((dilation * (kernel - 1) + 1) / stride) - 1
+    rows, columns = (
+        -(-(dilation * (kernel - 1) + 1) // stride) - 1
+        for kernel, stride, dilation in zip(layer.kernel, layer.stride, layer.dilation, strict=True)
+    )
+    return rows, columns
 
 
 def _area(kernel: Pair) -> int:

@@ -1,4 +1,4 @@
-"""The syntax tree to the graph: repeats and definitions written out, biases decided, layers named."""
+"""The syntax tree to the graph: repeats and definitions written out, biases decided."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def expand(text: Text, source: str) -> Chain:
     """The graph of a net text.
 
     Raises:
-        LocatedNetError: For a recursion, wrong arguments, or an expansion of more than 10,000 layers.
+        LocatedNetError: For a recursion, wrong arguments, or more than 10,000 layers in all.
     """
     return _Expander(text, source).chain(text.body, {}, ())
 
@@ -129,18 +129,16 @@ def _signature(use: Use | Definition) -> str:
 
 
 def _decide_biases(parts: list[Step | Parallel]) -> Chain:
-    """A convolution directly before batch normalisation needs no bias: the shift there does its work."""
-    decided: list[Step | Parallel] = []
-    for i, part in enumerate(parts):
-        layer = part.layer if isinstance(part, Step) else None
-        if (
-            isinstance(part, Step)
-            and isinstance(layer, Convolution | TransposedConvolution)
-            and layer.bias is None
-        ):
-            following = parts[i + 1] if i + 1 < len(parts) else None
-            normalised = isinstance(following, Step) and isinstance(following.layer, BatchNorm)
-            decided.append(replace(part, layer=replace(layer, bias=not normalised)))
-        else:
-            decided.append(part)
-    return tuple(decided)
+    """A convolution directly before batch normalisation needs no bias: the shift there is one."""
+    followers = [*parts, None][1:]
+    return tuple(_decided(part, after) for part, after in zip(parts, followers, strict=True))
+
+
+def _decided(part: Step | Parallel, after: Step | Parallel | None) -> Step | Parallel:
+    if not isinstance(part, Step):
+        return part
+    layer = part.layer
+    if not isinstance(layer, Convolution | TransposedConvolution) or layer.bias is not None:
+        return part
+    normalised = isinstance(after, Step) and isinstance(after.layer, BatchNorm)
+    return replace(part, layer=replace(layer, bias=not normalised))

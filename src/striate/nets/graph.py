@@ -1,8 +1,8 @@
 """The layers of a net as plain values, and the graph that they form.
 
-A graph is a chain: a tuple of `Step` (one layer) and `Parallel` (branches, each a chain of its own, that
-are concatenated or added). Repeats and definitions are written out, so two texts with the same chain are
-the same net.
+A graph is a chain: a tuple of `Step` (one layer) and `Parallel` (branches, each a chain of its own,
+that are concatenated or added). Repeats and definitions are written out, so two texts with the same
+chain are the same net.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ Pair = tuple[int, int]  # height, width
 class Convolution:
     """`conv` and `local`: K kernels of Fh x Fw; `shared` weights make it a convolution.
 
-    `bias` None means: a bias unless batch normalisation follows directly. `ceil` rounds the output size up.
+    `bias` None means: a bias unless batch normalisation follows directly. `ceil` rounds the output
+    size up.
     """
 
     kernel: Pair
@@ -100,7 +101,7 @@ class BatchNorm:
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """`ln`: each image normalised over all its channels and positions, then scaled channel by channel."""
+    """`ln`: each image normalised over all its values, then scaled and shifted by channel."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ class Step:
         name: Unique in the net: the word and its count, "conv1", "bn3".
         layer: What it is.
         text: Its word, with the parameters of a definition filled in.
-        place: Where its word stands in the text, and `used` the outermost use of a definition, if any.
+        place: Where its word stands in the text.
+        used: The outermost use of a definition that it comes from, if any.
     """
 
     name: str
@@ -227,6 +229,7 @@ class Volume:
     flat: bool = False
 
     def __str__(self) -> str:
+        """As in the lectures: 32x32x3, or the count of values in a row."""
         return str(self.channels) if self.flat else f"{self.height}x{self.width}x{self.channels}"
 
     @property

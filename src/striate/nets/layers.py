@@ -1,4 +1,4 @@
-"""Modules that PyTorch lacks. All are deterministic and work under autocast and in channels_last."""
+"""Modules that PyTorch lacks. All work under autocast and in channels_last."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ class Full(nn.Linear):
 
 
 class Whiten(nn.Module):
-    """Frozen F x F filters that decorrelate image patches, with a trained bias; no padding, stride 1.
+    """Frozen F x F filters that decorrelate image patches, with a trained bias; no padding.
 
-    The filters are the eigenvectors of the patches' covariance over the roots of their eigenvalues, and
-    their negatives (so that a rectifier after them loses nothing): K = 2*C*F*F.
+    The filters are the eigenvectors of the patches' covariance over the roots of their eigenvalues,
+    and their negatives (so that a rectifier after them loses nothing): K = 2*C*F*F.
 
     Args:
         channels: C of the input.
         kernel: Height and width of the patch.
 
     Attributes:
-        weight: (K, C, F, F) float buffer: saved, never trained. Random and orthogonal until it is set.
+        weight: (K, C, F, F) float buffer: saved, never trained. Until it is set, each filter picks
+            one number of the patch.
         bias: (K,) float parameter.
     """
 
@@ -37,8 +38,8 @@ class Whiten(nn.Module):
     def __init__(self, channels: int, kernel: Pair) -> None:
         super().__init__()
         size = channels * kernel[0] * kernel[1]
-        vectors = nn.init.orthogonal_(torch.empty(size, size)).view(size, channels, *kernel)
-        self.register_buffer("weight", torch.cat([vectors, -vectors]))
+        single = torch.eye(size).view(size, channels, *kernel)
+        self.register_buffer("weight", torch.cat([single, -single]))
         self.bias = nn.Parameter(torch.zeros(2 * size))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,7 +62,7 @@ class Whiten(nn.Module):
     def set_patch_statistics(
         self, eigenvalues: Tensor, eigenvectors: Tensor, epsilon: float = 5e-4
     ) -> None:
-        """Sets the filters from the eigenvalues (D,) and eigenvectors (D, D) of the patches' covariance.
+        """Sets the filters from eigenvalues (D,) and eigenvectors (D, D) of a covariance.
 
         Each eigenvector is a column, as `torch.linalg.eigh` gives them, turned so that its largest
         entry is positive: their sign is otherwise a matter of the machine.
@@ -106,7 +107,7 @@ class UnscaledBatchNorm1d(nn.BatchNorm1d):
 
 
 def _freeze_scale(module: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
-    """A buffer outside the saved state in place of the parameter: nothing to train, nothing to store."""
+    """A buffer outside the saved state in place of the parameter: nothing to train or store."""
     del module.weight
     module.register_buffer("weight", torch.ones(module.num_features), persistent=False)
 

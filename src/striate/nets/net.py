@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from striate.nets.expand import expand
 from striate.nets.graph import Chain, Volume
 from striate.nets.parse import parse_text
 from striate.nets.shapes import Traced, trace
+from striate.nets.source import LocatedNetError
 from striate.nets.summary import Summary, summarize
 from striate.nets.syntax import Text, print_text
-from striate.nets.zoo import find_zoo_net
+from striate.nets.words import is_word
+from striate.nets.zoo import find_zoo_net, zoo_nets
 
 if TYPE_CHECKING:
     from striate.nets.build import NetModule
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 Size = tuple[int, int, int]  # H, W, C
 
 LARGEST_SIDE = 1_000_000
+LARGEST_FILE = 1_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Net:
     source: str = field(compare=False, repr=False)
 
     def __str__(self) -> str:
+        """The canonical text."""
         return self.text
 
     def trace(self, input: Size | None = None) -> Traced:
@@ -69,7 +74,9 @@ class Net:
         return summarize(net.text, net.trace(input), batch=batch)
 
     def build(self, input: Size | None = None) -> NetModule:
-        """An ordinary `torch.nn.Module` for images of `input` (H, W, C), initialised as PyTorch does.
+        """An ordinary `torch.nn.Module` for images of `input` (H, W, C).
+
+        It is initialised as PyTorch does, from PyTorch's own random numbers.
 
         Raises:
             NetError: Where a layer does not fit its input, or the net is too large to build.
@@ -96,10 +103,10 @@ class Net:
     def adapted_to(self, input: Size) -> Net:
         """The net for images of `input` (H, W, C), with a small-image stem where it needs one.
 
-        A net written for images of more than 64 pixels, given images of at most 64, loses what its stem
-        does only to shrink large images: the first convolution, if it has a stride, becomes 3x3 with stride
-        1, and the first pooling, if it stands before the second convolution, is left out. ResNet-18 becomes
-        the form that is used on CIFAR.
+        A net written for images of more than 64 pixels, given images of at most 64, loses what its
+        stem does only to shrink large images: the first convolution, if it has a stride, becomes
+        3x3 with stride 1, and the first pooling, if it stands before the second convolution, is
+        left out. ResNet-18 becomes the form that is used on CIFAR.
         """
         return _net(rewrite.adapted_to(self.syntax, input))
 
@@ -115,11 +122,6 @@ def parse_net(text: str) -> Net:
     """
     if not isinstance(text, str):
         raise UsageError(f"a net is a text, not {type(text).__name__}")
-    return _parse(text)
-
-
-@lru_cache(maxsize=64)
-def _parse(text: str) -> Net:
     syntax = parse_text(text)
     graph = expand(syntax, text)
     if not graph:
@@ -139,24 +141,36 @@ def load_net(net: str | Path | Net) -> Net:
     """
     if isinstance(net, Net):
         return net
-    entry = find_zoo_net(str(net).strip())
-    if entry is not None:
-        return parse_net(entry.text)
     if isinstance(net, Path) or net.strip().endswith(".net"):
         return _from_file(Path(str(net).strip()))
+    name = net.strip()
+    entry = find_zoo_net(name)
+    if entry is not None:
+        return parse_net(entry.text)
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name) and not is_word(name):
+        raise _unknown(name)
     return parse_net(net)
+
+
+def _unknown(name: str) -> NetError:
+    names = [entry.name for entry in zoo_nets()]
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "`striate nets` lists the nets that come along"
+    return NetError(f"`{name}` is neither a net of the zoo nor a layer", hint=hint)
 
 
 def _from_file(path: Path) -> Net:
     try:
-        if path.stat().st_size > 1_000_000:
+        if path.stat().st_size > LARGEST_FILE:
             raise NetError("more than 1 MB: not a net", path=path)
-        text = path.read_text(encoding="utf-8")
+        return parse_net(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise NetError(f"cannot be read: {error.strerror}", path=path) from None
     except UnicodeDecodeError:
         raise NetError("not a text in UTF-8", path=path) from None
-    return parse_net(text)
+    except LocatedNetError as error:
+        error.path = str(path)
+        raise
 
 
 def _volume(size: Size | None) -> Volume:

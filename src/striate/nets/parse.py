@@ -16,6 +16,8 @@ from striate.nets.words import WordError, canonical_word, is_word, suggest
 LONGEST_TEXT = 100_000  # characters
 DEEPEST_NESTING = 32  # brackets within brackets
 
+Node = Any  # a lark tree; lark leaves its children without types
+
 _PARTNERS = {"]": "[", ")": "("}
 _VOLUME = re.compile(r"([0-9]{1,7})x([0-9]{1,7})x([0-9]{1,7})")
 
@@ -96,7 +98,7 @@ class _Reader:
     def fail(self, message: str, place: Place, hint: str | None = None) -> LocatedNetError:
         return LocatedNetError(message, source=self.source, place=place, hint=hint)
 
-    def text(self, tree: Tree[Any]) -> Text:
+    def text(self, tree: Node) -> Text:
         statements = [node for node in tree.children if isinstance(node, Tree)]
         heads = [node for node in statements if node.data == "definition"]
         self.names = tuple(self._head(node.children[0])[0] for node in heads)
@@ -108,7 +110,7 @@ class _Reader:
         volume = self._input(items.pop(0)) if items and items[0].data == "input" else None
         return Text(volume, definitions, self._items(items))
 
-    def _input(self, node: Tree[Any]) -> tuple[int, int, int]:
+    def _input(self, node: Node) -> tuple[int, int, int]:
         token = node.children[0]
         found = _VOLUME.fullmatch(token)
         volume = (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
@@ -117,12 +119,12 @@ class _Reader:
             raise self.fail(message, _place(token), "height x width x channels: input 32x32x3")
         return volume
 
-    def _head(self, node: Tree[Any]) -> tuple[str, tuple[str, ...], Place]:
+    def _head(self, node: Node) -> tuple[str, tuple[str, ...], Place]:
         token, *arguments = node.children
         name = str(token).removesuffix("(")
         return name, tuple(str(argument.children[0]) for argument in arguments), _place(token)
 
-    def _definition(self, node: Tree[Any]) -> Definition:
+    def _definition(self, node: Node) -> Definition:
         name, parameters, place = self._head(node.children[0])
         if is_word(name) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             reason = "is a layer already" if is_word(name) else "is not a name"
@@ -138,13 +140,13 @@ class _Reader:
         self.parameters = ()
         return Definition(name, parameters, body, place)
 
-    def _items(self, nodes: list[Tree[Any]]) -> Sequence:
+    def _items(self, nodes: list[Node]) -> Sequence:
         items: list[Item] = []
         for node in nodes:
             items.extend(self._item(node))
         return tuple(items)
 
-    def _item(self, node: Tree[Any]) -> Sequence:
+    def _item(self, node: Node) -> Sequence:
         match node.data:
             case "word":
                 return (self._word(node.children[0]),)
@@ -174,7 +176,7 @@ class _Reader:
             where = Place(place.offset + error.offset, error.length)
             raise self.fail(error.message, where, hint) from None
 
-    def _use(self, node: Tree[Any]) -> Use:
+    def _use(self, node: Node) -> Use:
         name, arguments, place = self._head(node)
         if name not in self.names:
             layer = is_word(name)
@@ -190,7 +192,7 @@ class _Reader:
             allowed = ["a whole number of at most 7 digits", *self.parameters]
             raise self.fail(f"{what} cannot be `{text}`", place, "it is " + " or ".join(allowed))
 
-    def _repeat(self, node: Tree[Any]) -> Sequence:
+    def _repeat(self, node: Node) -> Sequence:
         opened, inside, *counts = node.children
         body = self._inside(inside)
         if not body:
@@ -203,10 +205,10 @@ class _Reader:
             raise self.fail("a repeat of 0", place, "leave the brackets out")
         return body if count.isdigit() and int(count) == 1 else (Repeat(body, count, place),)
 
-    def _inside(self, node: Tree[Any]) -> Sequence:
+    def _inside(self, node: Node) -> Sequence:
         return self._items([child for child in node.children if isinstance(child, Tree)])
 
-    def _branches(self, node: Tree[Any]) -> Branches:
+    def _branches(self, node: Node) -> Branches:
         opened, *joins = [child for child in node.children if isinstance(child, Token)]
         sides = [child for child in node.children if isinstance(child, Tree)]
         place = _place(opened)
@@ -218,7 +220,7 @@ class _Reader:
             raise self.fail(message, _place(other), "give one of them parentheses of its own")
         return Branches(tuple(self._branch(side, place) for side in sides), str(joins[0]), place)
 
-    def _branch(self, node: Tree[Any], place: Place) -> Sequence:
+    def _branch(self, node: Node, place: Place) -> Sequence:
         items = [child for child in node.children if isinstance(child, Tree)]
         if not items:
             raise self.fail("an empty branch", place, "the identity is written skip")

@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 
 from striate.errors import NetError
-from striate.nets.printing import print_layer
 from striate.nets.graph import Activation, Code, Convolution, Dropout, Full, Pool, Scale
+from striate.nets.printing import print_layer
 from striate.nets.syntax import Item, Text, Word
 from striate.nets.words import parse_word
 

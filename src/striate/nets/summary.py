@@ -1,4 +1,4 @@
-"""The table of a net: volumes, parameters, multiply-adds, memory and receptive field of every layer."""
+"""The table of a net: volume, parameters, multiply-adds, memory, receptive field of each layer."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Summary:
         """The predicted time of a training step, from what the machine can do.
 
         Forward, gradient of the weights and gradient of the input are three passes over the same
-        products. Each value between layers is written and read in both directions, four times in all.
+        products. Each value between layers is written and read on both ways, four times in all.
         """
         products = 3 * self.multiply_adds * self.batch / multiply_adds_per_second
         traffic = 4 * self.activation_bytes * self.batch / bytes_per_second
@@ -167,8 +167,8 @@ def _join_row(part: TracedParallel, field: Field, depth: int) -> LayerRow:
 def _training_bytes(rows: list[LayerRow], traced: Traced, batch: int) -> int:
     """Weights, gradients and one momentum; the input and every output, kept for the way back.
 
-    Max pooling also keeps the position of each maximum (8 bytes), and at the widest place the gradients
-    of a layer's output and input are both there.
+    Max pooling also keeps the position of each maximum (8 bytes), and at the widest place the
+    gradients of a layer's output and input are both there.
     """
     weights = 3 * FLOAT_BYTES * sum(row.parameters for row in rows)
     kept = FLOAT_BYTES * traced.input.size + sum(row.activation_bytes for row in rows)

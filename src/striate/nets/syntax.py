@@ -66,7 +66,7 @@ class Text:
 
 
 def print_text(text: Text) -> str:
-    """The canonical text: one line, or one more for the input and each definition if there are any."""
+    """The canonical text: one line, or with definitions one more for each and for the input."""
     body = _sequence(text.body)
     start = [] if text.input is None else ["input " + "x".join(map(str, text.input))]
     if not text.definitions:

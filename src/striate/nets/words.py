@@ -101,7 +101,7 @@ def parse_word(text: str) -> Layer:
     if len(text) > LONGEST_WORD:
         raise WordError(f"a word of {len(text)} characters", length=len(text))
     try:
-        layer: Layer = _parser().parse(text)
+        layer: Any = _parser().parse(text)  # the transformer makes it a layer at once
     except UnexpectedInput as error:
         raise _unreadable(text, error) from None
     except VisitError as error:
