@@ -8,6 +8,9 @@ from striate.model.atomic import (
     write_atomically,
 )
 from striate.model.document import parse_document, read_document
+from striate.model.file import MODEL_NAME
+from striate.model.inputs import Item
+from striate.model.model import Model, Prediction, Unreadable, load_model
 from striate.model.tensorfile import (
     TensorFile,
     hash_tensors,
@@ -17,11 +20,17 @@ from striate.model.tensorfile import (
 )
 
 __all__ = [
+    "MODEL_NAME",
     "TEMPORARY_SUFFIX",
+    "Item",
+    "Model",
+    "Prediction",
     "TensorFile",
+    "Unreadable",
     "atomic_file",
     "hash_tensors",
     "is_finite",
+    "load_model",
     "load_tensors",
     "parse_document",
     "read_document",

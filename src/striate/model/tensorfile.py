@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,6 +104,7 @@ class TensorFile:
         error: The class to raise where the file is not what it should be.
 
     Attributes:
+        path: The file.
         metadata: The document, without its checksums.
         specs: The tensors' names, dtypes and shapes, before any of them takes memory.
         sha256: The checksum that the tensors must have.
@@ -114,11 +114,11 @@ class TensorFile:
     """
 
     def __init__(self, path: str | Path, *, error: type[StriateError] = ModelError) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
         self._error = error
-        self._file = _open_regular(self._path, error)
+        self._file = _open_regular(self.path, error)
         try:
-            self._header: Header = HeaderReader(self._path, error).read(self._file)
+            self._header: Header = HeaderReader(self.path, error).read(self._file)
             self.metadata, self.sha256 = self._unseal(self._header.metadata)
         except OSError as cause:
             self._file.close()
@@ -147,61 +147,65 @@ class TensorFile:
             StriateError: (as given) the checksum differs, or a value is not finite.
             ResourceError: there is too little memory.
         """
-        digest = hashlib.sha256()
-        tensors = {}
-        for spec in sorted(self.specs, key=lambda spec: spec.name):
-            raw = self._read(spec)
-            digest.update(_label(spec.name, spec.dtype, spec.shape))
-            digest.update(raw.data)
-            tensors[spec.name] = self._tensor(spec, raw)
-        if digest.hexdigest() != self.sha256:
-            raise self._error("damaged: the SHA-256 of its tensors differs", path=self._path)
-        if finite:
-            self._check_finite(tensors)
+        try:
+            tensors = {
+                spec.name: torch.empty(spec.shape, dtype=DTYPES[spec.dtype]) for spec in self.specs
+            }
+        except RuntimeError as cause:
+            size = sum(spec.end - spec.begin for spec in self.specs)
+            raise ResourceError(f"{size / 1e6:,.0f} MB of memory needed", path=self.path) from cause
+        self.read_into(tensors, finite=finite)
         return tensors
+
+    def read_into(self, tensors: Mapping[str, Tensor], *, finite: bool = True) -> None:
+        """Read all tensors into memory that is there already, and compare their checksum.
+
+        Args:
+            tensors: Contiguous and on the CPU, with the names, shapes and dtypes of `specs`. On an
+                error they hold anything.
+            finite: Whether NaN and infinity are errors too.
+
+        Raises:
+            StriateError: (as given) the checksum differs, or a value is not finite.
+        """
+        digest = hashlib.sha256()
+        for spec in sorted(self.specs, key=lambda spec: spec.name):
+            content = _bytes(tensors[spec.name])
+            self._read(spec, content)
+            digest.update(_label(spec.name, spec.dtype, spec.shape))
+            digest.update(content)
+        if digest.hexdigest() != self.sha256:
+            raise self._error("damaged: the SHA-256 of its tensors differs", path=self.path)
+        for spec in self.specs:
+            self._check_values(spec, tensors[spec.name], finite=finite)
 
     def _unseal(self, text: str) -> tuple[dict[str, Any], str]:
         """The document and the checksum of the tensors, after the document's own checksum."""
-        metadata = parse_document(text, path=self._path, error=self._error)
+        metadata = parse_document(text, path=self.path, error=self._error)
         checksums = metadata.pop("sha256", None)
         if not isinstance(checksums, dict) or set(checksums) != {"document", "tensors"}:
-            raise self._error("its document has no SHA-256", path=self._path)
+            raise self._error("its document has no SHA-256", path=self.path)
         tensors = checksums["tensors"]
         if not isinstance(tensors, str) or checksums["document"] != _document_hash(
             metadata, tensors
         ):
-            raise self._error("damaged: the SHA-256 of its document differs", path=self._path)
+            raise self._error("damaged: the SHA-256 of its document differs", path=self.path)
         return metadata, tensors
 
-    def _read(self, spec: TensorSpec) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        size = spec.end - spec.begin
+    def _read(self, spec: TensorSpec, content: memoryview) -> None:
         try:
-            raw = np.empty(size, dtype=np.uint8)
             self._file.seek(self._header.start + spec.begin)
-            count = self._file.readinto(raw.data) if size else 0  # type: ignore[attr-defined]
-        except MemoryError:
-            raise ResourceError(
-                f"{size / 1e6:,.0f} MB of memory are needed for tensor {spec.name!r}",
-                path=self._path,
-            ) from None
+            count = self._file.readinto(content)  # type: ignore[attr-defined]
         except OSError as cause:
-            raise self._error(f"cannot be read: {cause.strerror}", path=self._path) from cause
-        if count != size:
-            raise self._error("became shorter while it was read", path=self._path)
-        return raw
+            raise self._error(f"cannot be read: {cause.strerror}", path=self.path) from cause
+        if count != spec.end - spec.begin:
+            raise self._error("became shorter while it was read", path=self.path)
 
-    def _tensor(self, spec: TensorSpec, raw: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-        dtype = DTYPES[spec.dtype]
-        if dtype is torch.bool and raw.size and raw.max() > 1:
-            raise self._error(f"tensor {spec.name!r} has a value beyond true", path=self._path)
-        if not raw.size:
-            return torch.empty(spec.shape, dtype=dtype)
-        return torch.from_numpy(raw).view(dtype).reshape(spec.shape)
-
-    def _check_finite(self, tensors: dict[str, Tensor]) -> None:
-        for name, tensor in tensors.items():
-            if not is_finite(tensor):
-                raise self._error(f"tensor {name!r} holds NaN or infinity", path=self._path)
+    def _check_values(self, spec: TensorSpec, tensor: Tensor, *, finite: bool) -> None:
+        if tensor.dtype is torch.bool and tensor.numel() and tensor.view(torch.uint8).max() > 1:
+            raise self._error(f"tensor {spec.name!r} has a value beyond true", path=self.path)
+        if finite and not is_finite(tensor):
+            raise self._error(f"tensor {spec.name!r} holds NaN or infinity", path=self.path)
 
 
 def is_finite(tensor: Tensor) -> bool:
@@ -277,4 +281,4 @@ def _dtype_name(name: str, tensor: Tensor) -> str:
 def _bytes(tensor: Tensor) -> memoryview:
     """The values of a tensor in the order of its axes, whatever its strides and device."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(bytearray())

@@ -1,0 +1,78 @@
+"""Several views of each image, their logits averaged: what AlexNet did with ten crops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.errors import UsageError
+from striate.model import Model
+
+VIEWS = (1, 2, 10)
+BORDER = 1 / 16  # of each side: two pixels for an image of 32, as the training shifts by two
+
+Images = NDArray[np.uint8]
+
+
+def view_logits(
+    model: Model,
+    images: Images,
+    *,
+    views: int = 1,
+    indices: NDArray[np.integer[Any]] | None = None,
+    precision: str = "fp32",
+) -> NDArray[np.float32]:
+    """The logits of each image, averaged over its views.
+
+    1 is the image; 2 adds its mirror image; 10 is the four corners and the centre of the image
+    with a border, and the mirror images of these five (Krizhevsky, Sutskever and Hinton 2012,
+    who cut 224 of 256 pixels). Images are stored at the net's input size, so the border is
+    made: each side grows by a sixteenth, rounded, at least one pixel, by reflection.
+
+    AlexNet averages probabilities; the logits are averaged here, as in the recent CIFAR-10
+    records, so that the temperature keeps its meaning.
+
+    Args:
+        model: The model.
+        images: uint8 (N, H, W, C), in memory or mapped.
+        views: 1, 2 or 10.
+        indices: Which images, in which order; None for all.
+        precision: "fp32" or "bf16".
+
+    Returns:
+        (N, K), or one row an index.
+
+    Raises:
+        UsageError: another count of views.
+        DataError: the images do not fit the model.
+    """
+    if views not in VIEWS:
+        raise UsageError(f"{views} views", hint=f"choose {', '.join(map(str, VIEWS))}")
+    count = len(images) if indices is None else len(indices)
+    total = np.zeros((count, len(model.classes)), dtype=np.float32)
+    for start in range(0, count, model.batch_size):
+        part = slice(start, start + model.batch_size)
+        batch = images[part] if indices is None else images[indices[part]]
+        for view in make_views(batch, views):
+            total[part] += model.logits(view, precision=precision)
+    return total / np.float32(views)
+
+
+def make_views(images: Images, views: int) -> Iterator[Images]:
+    """The views of uint8 (N, H, W, C), each of the same shape."""
+    for crop in _five_crops(images) if views == 10 else (images,):
+        yield crop
+        if views > 1:
+            yield crop[:, :, ::-1]
+
+
+def _five_crops(images: Images) -> Iterator[Images]:
+    height, width = images.shape[1:3]
+    tall, wide = (max(1, round(side * BORDER)) for side in (height, width))
+    padded = np.pad(images, ((0, 0), (tall, tall), (wide, wide), (0, 0)), mode="reflect")
+    places = [(0, 0), (0, 2 * wide), (2 * tall, 0), (2 * tall, 2 * wide), (tall, wide)]
+    for top, left in places:
+        yield padded[:, top : top + height, left : left + width]
