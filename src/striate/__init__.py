@@ -1,0 +1,85 @@
+"""From labelled images to a trained, understood and shipped convolutional network."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from striate.classifier import ImageClassifier
+    from striate.data import Data, load_data
+    from striate.errors import (
+        CheckpointError,
+        DataError,
+        DivergedError,
+        ModelError,
+        NetError,
+        RecipeError,
+        ResourceError,
+        StriateError,
+        StriateWarning,
+        UsageError,
+    )
+    from striate.jobs.evaluate import evaluate
+    from striate.jobs.resume import resume
+    from striate.jobs.run import Run
+    from striate.jobs.train import train
+    from striate.model import Model, load_model
+    from striate.nets import Net, load_net, parse_net
+    from striate.train.recipe import Recipe, load_recipe
+
+__all__ = [
+    "CheckpointError",
+    "Data",
+    "DataError",
+    "DivergedError",
+    "ImageClassifier",
+    "Model",
+    "ModelError",
+    "Net",
+    "NetError",
+    "Recipe",
+    "RecipeError",
+    "ResourceError",
+    "Run",
+    "StriateError",
+    "StriateWarning",
+    "UsageError",
+    "evaluate",
+    "load_data",
+    "load_model",
+    "load_net",
+    "load_recipe",
+    "parse_net",
+    "resume",
+    "train",
+]
+
+_ROOMS = {
+    "ImageClassifier": "striate.classifier",
+    "Data": "striate.data",
+    "load_data": "striate.data",
+    "evaluate": "striate.jobs.evaluate",
+    "resume": "striate.jobs.resume",
+    "Run": "striate.jobs.run",
+    "train": "striate.jobs.train",
+    "Model": "striate.model",
+    "load_model": "striate.model",
+    "Net": "striate.nets",
+    "load_net": "striate.nets",
+    "parse_net": "striate.nets",
+    "Recipe": "striate.train.recipe",
+    "load_recipe": "striate.train.recipe",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a name when it is first asked for: `import striate` loads no PyTorch."""
+    if name not in __all__:
+        raise AttributeError(f"module 'striate' has no attribute {name!r}")
+    value = getattr(import_module(_ROOMS.get(name, "striate.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

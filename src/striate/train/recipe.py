@@ -27,8 +27,8 @@ class _Section(BaseModel):
 class Optimizer(_Section):
     """How the weights follow the gradient.
 
-    `muon` moves convolution filters by orthogonalised momentum and everything else by Nesterov SGD with
-    the `side_*` fields; the other optimisers use `lr` for all parameters.
+    `muon` moves convolution filters by orthogonalised momentum and everything else by Nesterov SGD
+    with the `side_*` fields; the other optimisers use `lr` for all parameters.
     """
 
     name: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "muon"] = "muon"
@@ -78,8 +78,8 @@ class Augment(_Section):
 
     `flip = "auto"` mirrors where a mirrored image keeps its class: not for digits and letters.
     `translate` is in pixels; `crop` is the smallest share of the area that a random crop keeps;
-    `brightness`, `contrast` and `saturation` are the largest relative changes, `hue` a share of the turn;
-    `cutout` is the side in pixels of a blanked square.
+    `brightness`, `contrast` and `saturation` are the largest relative changes, `hue` a share of
+    the turn; `cutout` is the side in pixels of a blanked square.
     """
 
     flip: Literal["auto", "none", "random", "alternating"] = "auto"
@@ -94,7 +94,7 @@ class Augment(_Section):
 
 
 class Average(_Section):
-    """Averaged weights: none, an exponential average, or lookahead (average, then continue from it)."""
+    """Averaged weights: none, an exponential average, or lookahead, which goes on from it."""
 
     name: Literal["none", "ema", "lookahead"] = "none"
     decay: float = Field(0.99, ge=0, lt=1)
@@ -102,7 +102,7 @@ class Average(_Section):
 
 
 class Stop(_Section):
-    """When to stop (Goodfellow et al., Algorithm 7.1: `patience` evaluations without a gain; 0 is never).
+    """When to stop; `patience` is p of Algorithm 7.1 (Goodfellow et al.), 0 is never.
 
     `evaluate_every` is in epochs; `seconds` is a budget for the training (0 is none); `restarts` is
     the number of random starts, the best of which by validation loss is kept.
@@ -115,7 +115,7 @@ class Stop(_Section):
 
 
 class Initialize(_Section):
-    """How the weights start; `dirac` lets the first filters of a convolution pass their input on."""
+    """How the weights start; `dirac` lets a convolution's first filters pass its input on."""
 
     name: Literal["torch", "he", "dirac"] = "dirac"
     whiten_images: int = Field(5000, ge=1)
@@ -132,10 +132,11 @@ class DataChoices(_Section):
 
 
 class Recipe(_Section):
-    """Everything a training does, in plain fields."""
+    """Everything a training does; `effort` multiplies the epochs that "auto" chooses."""
 
     epochs: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = "auto"
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=1_000_000)] = "auto"
+    effort: float = Field(1.0, gt=0, le=100)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpoint_seconds: float = Field(30.0, ge=0)
     views: Literal[1, 2, 10] = 1
@@ -157,7 +158,8 @@ class Recipe(_Section):
                 where it is one (`0.1`, `true`, `[0.5, 0.75]`), else taken as it stands.
 
         Raises:
-            RecipeError: On an unknown name (the message lists what there is) or a value out of range.
+            RecipeError: On an unknown name (the message lists what there is) or a value out of
+                range.
 
         Examples:
             >>> Recipe().with_settings({"optimizer.lr": "0.1", "epochs": 3}).optimizer.lr
@@ -263,9 +265,22 @@ def _validated(document: Mapping[str, object], where: object) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"] if part not in ("int", "literal['auto']"))
-        if first["type"] == "extra_forbidden":
-            raise _unknown(name) from error
-        reason = first["msg"].replace("Input should", "should")
-        raise RecipeError(f"{name} {reason}, not {first['input']!r}", path=where) from error
+        raise _explained(error, where) from error
+
+
+def _explained(error: ValidationError, where: object) -> RecipeError:
+    first, *others = error.errors()
+    name = _dotted(first["loc"])
+    if first["type"] == "extra_forbidden":
+        return _unknown(name)
+    alternatives = [first, *(e for e in others if _dotted(e["loc"]) == name)]
+    reasons = " or ".join(e["msg"].removeprefix("Input should be ") for e in alternatives)
+    return RecipeError(f"{name} should be {reasons}, not {first['input']!r}", path=where)
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    # pydantic appends the tried member of a union, which is no field of the recipe
+    fields = (str(part) for part in location)
+    return ".".join(
+        part for part in fields if part not in ("int", "constrained-int") and "[" not in part
+    )

@@ -1,0 +1,122 @@
+"""`striate train`: from labelled images to a trained, reported, saved model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from striate.errors import UsageError
+
+EXAMPLES = """
+Examples:
+
+    striate train digits
+
+    striate train photos/ --size 96 --epochs 40
+
+    striate train cifar10 --epochs 8 --validation 0 --set augment.cutout=8
+
+    striate train photos/ --net "[conv3-32 relu maxpool2]*4 gap fc-5" --recipe lecture
+"""
+
+
+def command(
+    data: Annotated[str, typer.Argument(help="Folder, CSV, .npz, or the name of a data set")],
+    net: Annotated[str, typer.Option(help="Net text, name or file")] = "auto",
+    recipe: Annotated[str, typer.Option(help="Recipe name or TOML file")] = "fast",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One field of the recipe, as optimizer.lr=0.1; may be repeated"),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Times each image is seen")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="At most this long, as 90s, 10m or 1h30m")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side in pixels that images are brought to")
+    ] = None,
+    validation: Annotated[
+        float | None, typer.Option(help="Share of the training images kept for validation")
+    ] = None,
+    test: Annotated[
+        float | None, typer.Option(help="Share kept for the test where the source has none")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, another run")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; runs/NAME-N if not given")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """Train a net on labelled images: check, split, train, evaluate, report, save."""
+    from striate.cli.results import print_run
+    from striate.cli.terminal import TerminalEvents
+    from striate.cli.text import print_json
+    from striate.jobs.train import train
+
+    chosen = read_settings(settings or [])
+    named = {
+        "epochs": epochs,
+        "stop.seconds": None if time is None else read_duration(time),
+        "data.size": size,
+        "data.validation": validation,
+        "data.test": test,
+    }
+    chosen |= {name: value for name, value in named.items() if value is not None}
+    with TerminalEvents() as events:
+        run = train(
+            data,
+            net=net,
+            recipe=recipe,
+            seed=seed,
+            device=device,
+            out=out,
+            events=events,
+            settings=chosen,
+        )
+    if as_json:
+        print_json(run.to_json())
+    else:
+        print_run(run)
+
+
+command.__doc__ = f"{command.__doc__}\n{EXAMPLES}"
+
+
+def read_settings(pairs: list[str]) -> dict[str, object]:
+    """The fields of `--set NAME=VALUE` options.
+
+    Raises:
+        UsageError: If there is no "=", or a name comes twice.
+    """
+    settings: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {pair!r} is not NAME=VALUE", hint="as --set optimizer.lr=0.1")
+        if name.strip() in settings:
+            raise UsageError(f"--set {name.strip()} is given twice")
+        settings[name.strip()] = value.strip()
+    return settings
+
+
+def read_duration(text: str) -> float:
+    """Seconds of a text such as 90s, 10m, 1h30m or 45.
+
+    Raises:
+        UsageError: If it is no such text, or not more than 0.
+
+    Examples:
+        >>> [read_duration(text) for text in ("45", "90s", "10m", "1h30m")]
+        [45.0, 90.0, 600.0, 5400.0]
+    """
+    import re
+
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    parts = [float(part or 0) for part in match.groups()] if match else [0.0, 0.0, 0.0]
+    seconds = parts[0] * 3600 + parts[1] * 60 + parts[2]
+    if seconds <= 0:
+        raise UsageError(f"--time {text!r} is no length of time", hint="write 90s, 10m or 1h30m")
+    return seconds

@@ -1,0 +1,159 @@
+"""The end of a run: calibrate, evaluate, write predictions, save the model, write the report."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data import TEST, VALIDATION, Data, Split
+from striate.evaluate import (
+    evaluate_logits,
+    expected_calibration_error,
+    fit_temperature,
+    softmax,
+    view_logits,
+)
+from striate.jobs.run import Run
+from striate.model import Model, write_atomically
+from striate.report import write_report
+from striate.train.events import Events
+from striate.train.folder import RunFolder, read_run
+from striate.train.setup import Plan
+from striate.train.state import TrainingState
+
+CHANCE_MARGIN = 1.2  # an accuracy below this many times that of the largest class is no learning
+
+
+def finish(plan: Plan, data: Data, state: TrainingState, folder: RunFolder, events: Events) -> Run:
+    """Turn the trained state into the files of a finished run.
+
+    The best weights by validation loss are saved; without validation images, the last ones.
+    """
+    model = trained_model(plan, data, state, _provenance(plan, data, folder))
+    logits = {
+        split: view_logits(model, data.images[data.indices(split)], views=plan.recipe.views)
+        for split in (VALIDATION, TEST)
+        if len(data.indices(split))
+    }
+    calibration = _calibrate(model, data, logits)
+    evaluations = {
+        split.name.lower(): evaluate_logits(
+            logits[split],
+            data.labels[data.indices(split)],
+            data.classes,
+            views=plan.recipe.views,
+            temperature=model.temperature,
+        ).to_json()
+        for split in logits
+    }
+    documents = {"validation": evaluations.get("validation"), "test": evaluations.get("test")}
+    folder.write_json("evaluation.json", {**documents, "calibration": calibration})
+    write_atomically(folder.path / "predictions.csv", _predictions(data, logits, model.temperature))
+    model.save(folder.path / "model.safetensors")
+    run = Run(
+        path=folder.path,
+        model=folder.path / "model.safetensors",
+        report=folder.path / "report.html",
+        net=plan.net.text,
+        epochs=state.restart * int(plan.recipe.epochs) + state.epoch,
+        steps=state.step,
+        seconds=state.seconds,
+        images_per_second=state.images_per_second,
+        validation=documents["validation"],
+        test=documents["test"],
+        stopped=state.stopped,
+    )
+    _record(folder, run, events)
+    write_report(folder.path, data, model)
+    return run
+
+
+def trained_model(
+    plan: Plan, data: Data, state: TrainingState, provenance: dict[str, Any]
+) -> Model:
+    """The model with the best weights by validation loss, or the last where there is none."""
+    height, width, channels = data.images.shape[1:]
+    module = plan.net.build((height, width, channels))
+    module.load_state_dict(state.weights() if state.best is None else state.best.weights)
+    return Model(
+        net=plan.net,
+        module=module.eval(),
+        classes=data.classes,
+        preprocessing=data.preprocessing,
+        temperature=1.0,
+        provenance=provenance,
+    )
+
+
+def _provenance(plan: Plan, data: Data, folder: RunFolder) -> dict[str, Any]:
+    description = read_run(folder.path)
+    return {
+        "run": folder.path.name,
+        "created": description["created"],
+        "manifest_hash": data.manifest_hash,
+        "seed": plan.seed,
+        "versions": description["versions"],
+    }
+
+
+def _calibrate(
+    model: Model, data: Data, logits: dict[Split, NDArray[np.float32]]
+) -> dict[str, float | None]:
+    """Fit the temperature on the validation images, and set it on the model."""
+    if VALIDATION not in logits:
+        return {"temperature": 1.0, "ece_before": None, "ece_after": None}
+    labels = data.labels[data.indices(VALIDATION)]
+    model.temperature = fit_temperature(logits[VALIDATION], labels)
+    before, after = (
+        expected_calibration_error(softmax(logits[VALIDATION] / t), labels)
+        for t in (1.0, model.temperature)
+    )
+    return {"temperature": model.temperature, "ece_before": before, "ece_after": after}
+
+
+def _predictions(data: Data, logits: dict[Split, NDArray[np.float32]], temperature: float) -> str:
+    """`predictions.csv`: what the model says of each validation and test image."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ("index", "name", "split", "label", "predicted", "probability", "label_probability")
+    )
+    for split, values in logits.items():
+        probabilities = softmax(values / temperature)
+        for index, row in zip(data.indices(split).tolist(), probabilities, strict=True):
+            label, predicted = int(data.labels[index]), int(row.argmax())
+            writer.writerow(
+                (
+                    index,
+                    data.names[index],
+                    split.name.lower(),
+                    data.classes[label],
+                    data.classes[predicted],
+                    f"{row[predicted]:.6f}",
+                    f"{row[label]:.6f}",
+                )
+            )
+    return text.getvalue()
+
+
+def _record(folder: RunFolder, run: Run, events: Events) -> None:
+    """Write the result into `run.json`, with a warning where nothing was learned."""
+    description = read_run(folder.path)
+    measured = run.test or run.validation
+    if measured is not None:
+        rows = [sum(row) for row in measured["confusion"]]
+        chance = max(rows) / sum(rows)
+        if measured["accuracy"] < min(1.0, CHANCE_MARGIN * chance):
+            warning = (
+                f"the accuracy of {measured['accuracy']:.1%} is near what naming the largest class "
+                f"gives, {chance:.1%}: the report lists what may be the cause"
+            )
+            description["notes"].append(warning)
+            folder.log(warning)
+            events.say(warning)
+    description |= {"status": run.stopped, "result": run.to_json()}
+    folder.write_json("run.json", description)

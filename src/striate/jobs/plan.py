@@ -1,0 +1,60 @@
+"""Makes the choices that a training leaves open, and says each of them."""
+
+from __future__ import annotations
+
+from striate.data import TRAIN, Data
+from striate.nets import Net, auto_net, load_net
+from striate.train.machine import choose_device, choose_precision
+from striate.train.recipe import Recipe
+from striate.train.resolve import Facts, resolve_recipe
+from striate.train.setup import Plan
+
+
+def make_plan(
+    data: Data, *, net: str | Net, recipe: Recipe, seed: int, device: str
+) -> tuple[Plan, list[str]]:
+    """Choose net, batch size, epochs, mirroring, device and precision, where they are "auto".
+
+    Args:
+        data: The images, already split.
+        net: A net, its text, name or file, or "auto".
+        recipe: The recipe, perhaps with "auto" in it.
+        seed: The run's seed.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+
+    Returns:
+        The plan, and a sentence for each choice.
+
+    Raises:
+        UsageError: If there is no such device, net or recipe.
+    """
+    where = choose_device(device)
+    facts = Facts(
+        train_images=len(data.indices(TRAIN)),
+        colour=data.images.shape[3] == 3,
+        mirror=data.mirror,
+    )
+    resolved, notes = resolve_recipe(recipe, facts)
+    chosen, reason = _choose_net(net, data)
+    height, width, channels = data.images.shape[1:]
+    summary = chosen.summary((height, width, channels))
+    precision, why = choose_precision(
+        resolved.precision, device=where, multiply_adds=summary.multiply_adds
+    )
+    plan = Plan(chosen, resolved, seed, where, precision)
+    return plan, [reason, *notes, why, *summary.warnings]
+
+
+def _choose_net(net: str | Net, data: Data) -> tuple[Net, str]:
+    height, width, channels = data.images.shape[1:]
+    classes = len(data.classes)
+    if net == "auto":
+        return auto_net(
+            size=(height, width),
+            channels=channels,
+            classes=classes,
+            images=len(data.indices(TRAIN)),
+        )
+    chosen = net if isinstance(net, Net) else load_net(net)
+    chosen = chosen.adapted_to((height, width, channels)).with_classes(classes)
+    return chosen, f"net {str(net)[:60]!r}, as asked for"

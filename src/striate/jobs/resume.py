@@ -1,0 +1,87 @@
+"""Goes on where a run stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from striate.data import Data, load_data
+from striate.errors import CheckpointError, UsageError
+from striate.jobs.finish import finish
+from striate.jobs.run import Run
+from striate.nets import parse_net
+from striate.train.checkpoint import restore_latest
+from striate.train.events import Events
+from striate.train.folder import RunFolder, read_run
+from striate.train.loop import fit
+from striate.train.machine import choose_device
+from striate.train.recipe import recipe_from_json
+from striate.train.setup import Plan, prepare
+
+
+def resume(
+    run: str | Path,
+    *,
+    data: Data | None = None,
+    device: str = "auto",
+    events: Events | None = None,
+) -> Run:
+    """Go on with a run that was interrupted, killed or finished, to the straight run's weights.
+
+    Args:
+        run: The run folder.
+        data: The images, where the run was given arrays; else they are found again by themselves.
+        device: "auto" takes the device that the run began on.
+        events: Who is told what happens.
+
+    Raises:
+        CheckpointError: If no checkpoint is whole, or data, classes, net or recipe have changed.
+        BusyError: If another process is at it.
+    """
+    events = events or Events()
+    folder = RunFolder.open(Path(run))
+    try:
+        description = read_run(folder.path)
+        plan = _plan(description, device, folder.path)
+        images = _load(description, data, plan, events, folder.path)
+        task, state = prepare(plan, images)
+        for note in restore_latest(folder.checkpoints, state, task.identity):
+            folder.log(note)
+            events.say(note)
+        folder.keep_measurements(state.restart, state.epoch)
+        folder.log(f"resumed at step {state.step}")
+        fit(task, state, folder, events)
+        return finish(plan, images, state, folder, events)
+    finally:
+        folder.close()
+
+
+def _plan(description: dict[str, Any], device: str, path: Path) -> Plan:
+    try:
+        return Plan(
+            net=parse_net(description["net"]),
+            recipe=recipe_from_json(description["recipe"]),
+            seed=int(description["seed"]),
+            device=choose_device(description["device"] if device == "auto" else device),
+            precision=str(description["precision"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"its run.json has no usable {error}", path=path) from error
+
+
+def _load(
+    description: dict[str, Any], data: Data | None, plan: Plan, events: Events, path: Path
+) -> Data:
+    source = description["data"]["source"]
+    if data is None:
+        if source is None:
+            raise UsageError(
+                "was trained on arrays, which only Python can give again",
+                path=path,
+                hint="use striate.resume(run, data=...)",
+            )
+        choices = plan.recipe.data
+        data = load_data(source, size=choices.size, resize=choices.resize, progress=events.stored)
+    return data.split(
+        validation=plan.recipe.data.validation, test=plan.recipe.data.test, seed=plan.seed
+    )

@@ -1,0 +1,150 @@
+"""The main job: from labelled images to a trained, evaluated, reported, saved model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from striate.data import TEST, TRAIN, VALIDATION, Data, load_data
+from striate.errors import RecipeError
+from striate.jobs.finish import finish
+from striate.jobs.plan import make_plan
+from striate.jobs.run import Run
+from striate.nets import Net
+from striate.train.checkpoint import state_bytes
+from striate.train.events import Events
+from striate.train.folder import RunFolder
+from striate.train.loop import fit
+from striate.train.machine import describe_machine, describe_versions
+from striate.train.recipe import Recipe, load_recipe
+from striate.train.setup import Plan, prepare
+
+FORMAT = 1
+RUNS = Path("runs")
+CHECKPOINTS_THAT_MUST_FIT = 3
+
+
+def train(
+    data: str | Path | Data | tuple[Any, Any],
+    *,
+    net: str | Net = "auto",
+    recipe: str | Path | Recipe = "fast",
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    events: Events | None = None,
+    settings: Mapping[str, object] | None = None,
+    **fields: object,
+) -> Run:
+    """Train a net on labelled images, evaluate it, write its report and save its model.
+
+    Args:
+        data: A folder, a CSV or TSV, an .npz, a name such as "cifar10", a `Data`, or a pair of
+            arrays: images uint8 (N, H, W) or (N, H, W, C), and labels (N,).
+        net: A text in the net notation, a name, a file, or "auto" to choose by the images.
+        recipe: A recipe, its name, or its TOML file.
+        seed: A run is a function of the data, the recipe and this.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        out: The run folder; `runs/<data>-<n>` if not given.
+        events: Who is told what happens.
+        settings: Dotted fields of the recipe to change, as {"optimizer.lr": 0.1}.
+        fields: Fields of the recipe to change, as epochs=20.
+
+    Returns:
+        The finished run: paths, figures, evaluations.
+
+    Raises:
+        StriateError: Each kind of `striate.errors`, with one line that says what to do.
+
+    Examples:
+        >>> import striate
+        >>> run = striate.train("digits", epochs=8)                   # doctest: +SKIP
+        >>> run.test["accuracy"]                                      # doctest: +SKIP
+        0.9852
+    """
+    events = events or Events()
+    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    chosen = chosen.with_settings({**(settings or {}), **fields})
+    images = _load(data, chosen, events)
+    images = images.split(validation=chosen.data.validation, test=chosen.data.test, seed=seed)
+    plan, notes = make_plan(images, net=net, recipe=chosen, seed=seed, device=device)
+    folder = RunFolder.create(Path(out) if out is not None else _free_folder(images.name))
+    try:
+        for note in notes:
+            folder.log(note)
+            events.say(note)
+        task, state = prepare(plan, images)
+        folder.require_space(CHECKPOINTS_THAT_MUST_FIT * state_bytes(state))
+        images.write_manifest(folder.path / "split.csv")
+        folder.write_json("run.json", describe_run(plan, images, source=_source(data), notes=notes))
+        fit(task, state, folder, events)
+        return finish(plan, images, state, folder, events)
+    finally:
+        folder.close()
+
+
+def describe_run(plan: Plan, data: Data, *, source: str | None, notes: list[str]) -> dict[str, Any]:
+    """The document of `run.json`, before the run has a result."""
+    counts = {
+        name: len(data.indices(code))
+        for name, code in (("train", TRAIN), ("validation", VALIDATION), ("test", TEST))
+    }
+    return {
+        "format": FORMAT,
+        "status": "running",
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "command": ["striate", *sys.argv[1:]] if sys.argv else ["striate"],
+        "data": {
+            "source": source,
+            "name": data.name,
+            "manifest_hash": data.manifest_hash,
+            "classes": list(data.classes),
+            "counts": counts,
+            "size": list(data.images.shape[1:]),
+            "mirror": data.mirror,
+            "problems": [problem.to_json() for problem in data.problems],
+        },
+        "net": plan.net.text,
+        "recipe": plan.recipe.model_dump(mode="json"),
+        "seed": plan.seed,
+        "device": str(plan.device),
+        "precision": plan.precision,
+        "threads": torch.get_num_threads(),
+        "versions": describe_versions(),
+        "machine": describe_machine(plan.device),
+        "notes": notes,
+        "result": None,
+    }
+
+
+def _load(data: str | Path | Data | tuple[Any, Any], recipe: Recipe, events: Events) -> Data:
+    if isinstance(data, Data):
+        if recipe.data.size not in (0, *data.images.shape[1:3]):
+            raise RecipeError(
+                f"data.size {recipe.data.size} was asked for, but the images are loaded already",
+                hint="give the size to load_data",
+            )
+        return data
+    return load_data(data, size=recipe.data.size, resize=recipe.data.resize, progress=events.stored)
+
+
+def _source(data: str | Path | Data | tuple[Any, Any]) -> str | None:
+    """Where a later `resume` finds the data again; nowhere, where they were arrays."""
+    if isinstance(data, Data):
+        return None if data.root is None else str(data.root)
+    if isinstance(data, tuple):
+        return None
+    return str(Path(data).absolute()) if Path(data).exists() else str(data)
+
+
+def _free_folder(name: str) -> Path:
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(name).name) or "run"
+    number = 1
+    while (RUNS / f"{stem}-{number}").exists():
+        number += 1
+    return RUNS / f"{stem}-{number}"

@@ -1,0 +1,50 @@
+"""Small real runs, and processes that can be killed: what the tests of faults share."""
+
+import multiprocessing
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+STRIATE = str(Path(sys.executable).parent / "striate")
+TINY_NET = "conv3-4 relu maxpool2 dropout0.3 fc-3"
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """A context whose processes start in milliseconds: their parent has PyTorch loaded already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["striate.jobs.train", "striate.jobs.resume"])
+    return context
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory):
+    """192 grey images of 8x8 in three classes that a small net can tell apart."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(192) % 3
+    images = generator.integers(0, 120, (192, 8, 8), dtype=np.uint8)
+    for place, label in enumerate(labels):
+        images[place, :, 2 * label : 2 * label + 2] += 120
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    np.savez(path, images=images, labels=labels)
+    return path
+
+
+@pytest.fixture
+def command():
+    """Run the command line in a process of its own."""
+
+    def run(*arguments, **options):
+        return subprocess.run(
+            [STRIATE, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            **options,
+        )
+
+    return run
