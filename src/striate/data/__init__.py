@@ -3,13 +3,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from striate.data.check import Check, check_data
 from striate.data.dataset import Data
 from striate.data.decode import decode_image
 from striate.data.load import load_data
 from striate.data.names import escape_name, unescape_name
 from striate.data.preprocessing import Preprocessing
 from striate.data.problem import Problem
-from striate.data.sources.named import NamedSet, named_sets
+from striate.data.sources.named import FoundSet, NamedSet, find_named_sets, named_sets
 from striate.data.splits import TEST, TRAIN, UNASSIGNED, VALIDATION, Split
 
 if TYPE_CHECKING:
@@ -25,13 +26,17 @@ __all__ = [
     "Augmentation",
     "Batch",
     "Batches",
+    "Check",
     "Data",
+    "FoundSet",
     "NamedSet",
     "Preprocessing",
     "Problem",
     "Split",
+    "check_data",
     "decode_image",
     "escape_name",
+    "find_named_sets",
     "load_data",
     "named_sets",
     "to_tensor",

@@ -10,7 +10,7 @@ import numpy as np
 
 from striate.data.dataset import Data
 from striate.data.download import Progress
-from striate.data.findings import find_problems
+from striate.data.findings import find_problems, near_problems
 from striate.data.hashing import digest_images
 from striate.data.names import escape_name
 from striate.data.problem import Problem
@@ -97,7 +97,10 @@ def assemble_files(
     names = tuple(file.name for file in files)
     labels = np.array([number_of[file.label] for file in files], np.int64)
     splits = np.array([file.split for file in files], np.int8)
-    findings = find_problems(names, labels, splits, store.contents, classes)
+    findings = (
+        *find_problems(names, labels, splits, store.contents, classes),
+        *near_problems(names, splits, store.near),
+    )
     return Data(
         name=source.name,
         classes=classes,
@@ -111,6 +114,7 @@ def assemble_files(
         root=source.root,
         resize=request.resize,
         background=request.preprocessing([(1, 1)], grey=store.images.shape[3] == 1).background,
+        near_searched=True,
     )
 
 

@@ -40,6 +40,7 @@ class Data:
         mirror: Whether a mirrored image keeps its class; None where nobody said.
         resize: How images were brought to one size.
         background: What transparent pixels were laid on.
+        near_searched: Whether `problems` names the near duplicates.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Data:
     mirror: bool | None = None
     resize: Resize = "squash"
     background: tuple[int, ...] = ()
+    near_searched: bool = False
 
     @classmethod
     def from_arrays(
@@ -131,6 +133,11 @@ class Data:
         """The number of images of each class, in the order of the classes."""
         counted = Counter(self.labels.tolist())
         return {name: counted[label] for label, name in enumerate(self.classes)}
+
+    def split_counts(self) -> dict[str, int]:
+        """The number of images of each split that has any, by its name in small letters."""
+        counted = Counter(self.splits.tolist())
+        return {code.name.lower(): counted[code] for code in Split if counted[code]}
 
     def split(self, *, validation: float = 0.1, test: float = 0.15, seed: int = 0) -> Data:
         """Give every image a split; validation and test images that the source names stay so.

@@ -38,6 +38,24 @@ def find_problems(
     return tuple(found)
 
 
+def near_problems(
+    names: Sequence[str], splits: NDArray[np.int8], pairs: NDArray[np.int64]
+) -> Iterator[Problem]:
+    """Name the pairs of `near_duplicates`, and say where a pair lies on two sides of a split.
+
+    Args:
+        names: N escaped names.
+        splits: int8 (N,), as the source gives them.
+        pairs: int64 (M, 2), places of images that are nearly the same.
+    """
+    for first, second in pairs.tolist():
+        sides = sorted({Split(splits[first]), Split(splits[second])})
+        message = "two images are nearly the same"
+        if len(sides) > 1:
+            message += f", one in {sides[0].name.lower()}, one in {sides[1].name.lower()}"
+        yield Problem("near-duplicate", (names[first], names[second]), message)
+
+
 def _equal_images(contents: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
     """The places of the images of equal content, for each content there is more than once."""
     keys = content_keys(contents)

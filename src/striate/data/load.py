@@ -40,8 +40,7 @@ def load_data(
         background: What transparent pixels are laid on, 1 or 3 numbers in 0..255; white if not
             given.
         follow_links: Also take files outside the folder that symbolic links lead to.
-        progress: Called with what is done and what there is in all: images decoded, or bytes
-            downloaded.
+        progress: Called with the images that are decoded (or downloaded) and the images in all.
         cache: Where decoded images are kept; `$STRIATE_CACHE`, else the user's cache folder, if not
             given.
         threads: How many decode at once; as many as there are processors if not given.
@@ -58,7 +57,7 @@ def load_data(
     if isinstance(source, Data):
         return resize_data(source, request)
     if isinstance(source, tuple):
-        return resize_data(_from_tuple(source), request)
+        return resize_data(arrays_from_tuple(source), request)
     found = read_source(source, follow_links=follow_links, cache=cache, progress=progress)
     if isinstance(found, ArraySource):
         return assemble_arrays(found, request)
@@ -83,7 +82,12 @@ def make_request(size: int, resize: str, background: tuple[int, ...] | None) -> 
     return Request(size, resize, background)  # type: ignore[arg-type]
 
 
-def _from_tuple(arrays: tuple[Any, ...]) -> Data:
+def arrays_from_tuple(arrays: tuple[Any, ...]) -> Data:
+    """Take `(images, labels)` or `(images, labels, test_images, test_labels)`.
+
+    Raises:
+        DataError: If they are neither, or do not fit.
+    """
     if len(arrays) == 2:
         return Data.from_arrays(*arrays)
     if len(arrays) == 4:

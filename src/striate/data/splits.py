@@ -94,7 +94,8 @@ def _smallest_of_each(values: NDArray[np.int64], keys: NDArray[np.int64]) -> NDA
     """The smallest value among the images that share a key, for each image."""
     smallest = np.full(int(keys.max(initial=-1)) + 1, np.iinfo(np.int64).max, np.int64)
     np.minimum.at(smallest, keys, values)
-    return smallest[keys]
+    spread: NDArray[np.int64] = smallest[keys]
+    return spread
 
 
 def _draw(
@@ -143,4 +144,5 @@ def _quotas(counts: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     missing = math.floor(exact.sum() + 0.5) - int(quotas.sum())
     order = np.argsort(quotas - exact, kind="stable")
     quotas[order[:missing]] += 1
-    return np.minimum(quotas, np.maximum(counts - 1, 0))
+    limited: NDArray[np.int64] = np.minimum(quotas, np.maximum(counts - 1, 0))
+    return limited

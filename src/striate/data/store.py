@@ -1,9 +1,9 @@
 """The store: images decoded once, uint8 (N, H, W, C), memory-mapped from the cache folder.
 
 A store is a folder `<key>` with `images.npy`, `digests.npy` (what each file holds), `rows.npy` (the
-place in the listing of each image) and `index.json` (what was found). The key is a hash of the
-listing (path below the root, bytes, times of change) and of what is asked for, so that a changed
-file gives another store.
+place in the listing of each image), `near.npy` (near duplicates) and `index.json` (what was
+found). The key is a hash of the listing (path below the root, bytes, times of change) and of what
+is asked for, so that a changed file gives another store.
 
 It is written into a folder of another name, synced and renamed: it is there as a whole or not at
 all.
@@ -27,7 +27,9 @@ from numpy.typing import NDArray
 
 from striate.data.cache import cache_folder
 from striate.data.download import Progress
+from striate.data.hashing import DIGEST_BYTES
 from striate.data.lock import locked
+from striate.data.nearness import unequal_pairs
 from striate.data.problem import Problem
 from striate.data.records import FileSource, ImageFile
 from striate.data.resize import Pixels
@@ -46,12 +48,14 @@ class Store:
         images: uint8 (N, H, W, C), memory-mapped.
         contents: uint8 (N, 16), a hash of each file.
         rows: int64 (N,), the place in the listing of each image.
+        near: int64 (M, 2), pairs of images that are nearly the same but not equal.
         problems: Files that are no images, and remarks.
     """
 
     images: Pixels
     contents: NDArray[np.uint8]
     rows: NDArray[np.int64]
+    near: NDArray[np.int64]
     problems: tuple[Problem, ...]
 
 
@@ -82,12 +86,12 @@ def open_store(
     place = stores / store_key(source.files, request)
     with _disk_errors(stores):
         stores.mkdir(parents=True, exist_ok=True)
-        if not place.is_dir():
-            with locked(place.with_suffix(".lock")):
-                _sweep(stores, place.name)
-                if not place.is_dir():
-                    _fill(place, source.files, request, threads, progress)
-    return _read(place)
+        store = _read(place)
+        if store is not None:
+            return store
+        with locked(place.with_suffix(".lock")):
+            _sweep(stores, place.name)
+            return _read(place) or _fill(place, source.files, request, threads, progress)
 
 
 def store_key(files: tuple[ImageFile, ...], request: Request) -> str:
@@ -103,19 +107,25 @@ def _fill(
     request: Request,
     threads: int | None,
     progress: Progress | None,
-) -> None:
+) -> Store:
     """Inspect, then decode, all files into a folder of another name, and move it into place."""
+    shutil.rmtree(place, ignore_errors=True)  # there only if it is damaged
     scan = inspect_all(files, request, threads=threads)
     temporary = Path(tempfile.mkdtemp(prefix=f"{place.name}{_SUFFIX}", dir=place.parent))
     try:
         if scan.rows:
             _write_images(temporary, files, scan, threads=threads, progress=progress)
         _write_index(temporary, scan)
+        _write_near(temporary)
         _sync_folder(temporary)
         temporary.rename(place)
         _sync_folder(place.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    store = _read(place)
+    if store is None:
+        raise OSError(errno.EIO, "what was written cannot be read back")
+    return store
 
 
 def _write_images(
@@ -156,11 +166,9 @@ def _npy_header(count: int, shape: tuple[int, ...]) -> bytes:
 
 
 def _write_index(folder: Path, scan: Scan) -> None:
-    digests = np.frombuffer(scan.digests, np.uint8).reshape(len(scan.rows), -1)
-    for name, array in (("digests", digests), ("rows", np.array(scan.rows, np.int64))):
-        with (folder / f"{name}.npy").open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-            os.fsync(file.fileno())
+    digests = np.frombuffer(scan.digests, np.uint8).reshape(len(scan.rows), DIGEST_BYTES)
+    _write_array(folder / "digests.npy", digests)
+    _write_array(folder / "rows.npy", np.array(scan.rows, np.int64))
     document = {"format": _FORMAT, "problems": [problem.to_json() for problem in scan.problems]}
     with (folder / "index.json").open("w", encoding="utf-8") as file:
         json.dump(document, file)
@@ -168,18 +176,42 @@ def _write_index(folder: Path, scan: Scan) -> None:
         os.fsync(file.fileno())
 
 
-def _read(place: Path) -> Store:
-    document = json.loads((place / "index.json").read_text(encoding="utf-8"))
-    problems = tuple(
-        Problem(entry["kind"], tuple(entry["paths"]), entry["message"])
-        for entry in document["problems"]
-    )
-    rows = np.load(place / "rows.npy", allow_pickle=False)
-    contents = np.load(place / "digests.npy", allow_pickle=False)
-    if not len(rows):
-        return Store(np.zeros((0, 1, 1, 1), np.uint8), contents, rows, problems)
-    images = np.load(place / "images.npy", mmap_mode="r", allow_pickle=False)
-    return Store(images, contents, rows, problems)
+def _write_near(folder: Path) -> None:
+    """Search for near duplicates once, while the pages of the images are still in memory."""
+    pairs = np.empty((0, 2), np.int64)
+    if (folder / "images.npy").is_file():
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        contents = np.load(folder / "digests.npy", allow_pickle=False)
+        pairs = unequal_pairs(images, contents)
+    _write_array(folder / "near.npy", pairs)
+
+
+def _write_array(path: Path, array: NDArray[np.generic]) -> None:
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read(place: Path) -> Store | None:
+    """The store at a place, or None where there is none or it is damaged."""
+    try:
+        document = json.loads((place / "index.json").read_text(encoding="utf-8"))
+        rows, contents, near = (
+            np.load(place / f"{name}.npy", allow_pickle=False)
+            for name in ("rows", "digests", "near")
+        )
+        images = np.zeros((0, 1, 1, 1), np.uint8)
+        if len(rows):
+            images = np.load(place / "images.npy", mmap_mode="r", allow_pickle=False)
+        problems = tuple(
+            Problem(entry["kind"], tuple(entry["paths"]), entry["message"])
+            for entry in document["problems"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    whole = len(images) == len(rows) == len(contents)
+    return Store(images, contents, rows, near, problems) if whole else None
 
 
 def _sweep(stores: Path, mine: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +14,7 @@ from striate.data.records import ArraySource
 from striate.data.splits import Split
 from striate.errors import DataError
 
-SPLIT_NAMES = {"all": Split.UNASSIGNED, "train": Split.TRAIN, "validation": Split.VALIDATION}
-SPLIT_NAMES |= {"test": Split.TEST}
+SPLIT_NAMES = {"train": Split.TRAIN, "validation": Split.VALIDATION, "test": Split.TEST}
 _LAYOUT = "expected images (N, H, W) or (N, H, W, C) with C 1 or 3"
 
 
@@ -49,17 +49,51 @@ def read_arrays(
     if len({part.shape[1:] for part in images}) > 1:
         shapes = ", ".join(f"{name} {part.shape}" for name, part in zip(parts, images, strict=True))
         raise DataError(f"the parts differ in the shape of their images: {shapes}", path=where)
-    names, numbers = _number_labels(np.concatenate(labels), classes, where=where)
-    alone = list(parts) == ["train"]
-    counts = [len(part) for part in images]
-    codes = [Split.UNASSIGNED if alone else SPLIT_NAMES[part] for part in parts]
+    return join_parts(
+        images[0] if len(images) == 1 else np.concatenate(images),
+        np.concatenate(labels),
+        dict(zip(parts, map(len, images), strict=True)),
+        name=name,
+        classes=classes,
+        root=root,
+        mirror=mirror,
+    )
+
+
+def join_parts(
+    images: NDArray[np.uint8],
+    labels: NDArray[Any],
+    counts: Mapping[str, int],
+    *,
+    name: str,
+    classes: Sequence[str] | None = None,
+    root: Path | None = None,
+    mirror: bool | None = None,
+) -> ArraySource:
+    """Make a source of images that lie one part after another.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        labels: (N,) whole numbers or text.
+        counts: How many images each of "train", "validation", "test" has, in the order they lie.
+        name: As in `read_arrays`, and so are the rest.
+        classes: The class names.
+        root: The file or folder.
+        mirror: Whether a mirrored image keeps its class.
+
+    Raises:
+        DataError: If a label is not among the classes.
+    """
+    class_names, numbers = _number_labels(labels, classes, where=root or name)
+    alone = list(counts) == ["train"]
+    codes = [Split.UNASSIGNED if alone else SPLIT_NAMES[part] for part in counts]
     return ArraySource(
         name=name,
-        classes=names,
-        images=images[0] if len(images) == 1 else np.concatenate(images),
+        classes=class_names,
+        images=images,
         labels=numbers,
-        names=tuple(f"{part}/{i}" for part, n in zip(parts, counts, strict=True) for i in range(n)),
-        splits=np.repeat(np.array(codes, np.int8), counts),
+        names=tuple(f"{part}/{place}" for part, n in counts.items() for place in range(n)),
+        splits=np.repeat(np.array(codes, np.int8), list(counts.values())),
         root=root,
         mirror=mirror,
     )
@@ -94,10 +128,10 @@ def as_pixels(images: ArrayLike, *, where: object) -> NDArray[np.uint8]:
     return _as_bytes(array, where=where)
 
 
-def _as_bytes(array: NDArray[np.generic], *, where: object) -> NDArray[np.uint8]:
+def _as_bytes(array: NDArray[Any], *, where: object) -> NDArray[np.uint8]:
     """Scale or cast pixels to uint8 by their kind and range."""
     if array.dtype == np.uint8:
-        return array.view(np.uint8)
+        return array
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype.kind not in "iuf":
@@ -107,15 +141,16 @@ def _as_bytes(array: NDArray[np.generic], *, where: object) -> NDArray[np.uint8]
         return array.astype(np.uint8)
     # Written so that it is false for NaN.
     if array.dtype.kind == "f" and lowest >= 0 and highest <= 1:
-        return np.rint(array * np.float32(255)).astype(np.uint8)
+        levels: NDArray[np.uint8] = np.rint(array * np.float32(255)).astype(np.uint8)
+        return levels
     given = f"images of {array.dtype} lie in {lowest:g} .. {highest:g}"
     hint = "expected uint8, whole numbers in 0..255 or floats in 0..1"
     raise DataError(given, path=where, hint=hint)
 
 
-def _as_labels(labels: ArrayLike, *, where: object) -> NDArray[np.generic]:
+def _as_labels(labels: ArrayLike, *, where: object) -> NDArray[Any]:
     """Labels as a flat array of whole numbers or of text."""
-    array: NDArray[np.generic] = np.asarray(labels)
+    array: NDArray[Any] = np.asarray(labels)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -136,7 +171,7 @@ def _as_labels(labels: ArrayLike, *, where: object) -> NDArray[np.generic]:
 
 
 def _number_labels(
-    labels: NDArray[np.generic], classes: Sequence[str] | None, *, where: object
+    labels: NDArray[Any], classes: Sequence[str] | None, *, where: object
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Class names, and labels as int64 numbers of them."""
     if classes is None:

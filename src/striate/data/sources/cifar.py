@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.records import ArraySource
-from striate.data.sources.arrays import read_arrays
+from striate.data.sources.arrays import join_parts
 from striate.errors import DataError
 
 _PIXELS = 3 * 32 * 32
@@ -47,33 +47,42 @@ def read_cifar_folder(folder: Path, *, name: str, mirror: bool | None = True) ->
     layout = _CIFAR100 if (folder / _CIFAR100.train[0]).is_file() else _CIFAR10
     classes = _class_names(folder / layout.class_names)
     parts = {"train": layout.train, "test": layout.test}
-    found = {part: _read_files(folder, names, layout) for part, names in parts.items()}
-    arrays = {part: arrays for part, arrays in found.items() if arrays is not None}
-    return read_arrays(arrays, name=name, classes=classes, root=folder, mirror=mirror)
+    paths = {
+        part: [folder / file for file in files if (folder / file).is_file()]
+        for part, files in parts.items()
+    }
+    counts = {
+        part: sum(_count_records(path, layout) for path in found)
+        for part, found in paths.items()
+        if found
+    }
+    images, labels = _read_records([*paths["train"], *paths["test"]], layout, sum(counts.values()))
+    return join_parts(
+        images, labels, counts, name=name, classes=classes, root=folder, mirror=mirror
+    )
 
 
-def _read_files(
-    folder: Path, names: tuple[str, ...], layout: _Layout
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-    """Images (N, 32, 32, 3) and labels (N,) of those files that are there."""
-    paths = [folder / name for name in names if (folder / name).is_file()]
-    if not paths:
-        return None
+def _count_records(path: Path, layout: _Layout) -> int:
     record = layout.label_bytes + _PIXELS
-    for path in paths:
-        size = path.stat().st_size
-        if size == 0 or size % record:
-            message = f"its {size} bytes are no multiple of a record of {record}"
-            raise DataError(message, path=path, hint="it is cut short: get the file again")
-    counts = [path.stat().st_size // record for path in paths]
-    images = np.empty((sum(counts), 32, 32, 3), np.uint8)
-    labels = np.empty(sum(counts), np.uint8)
+    size = path.stat().st_size
+    if size == 0 or size % record:
+        message = f"its {size} bytes are no multiple of a record of {record}"
+        raise DataError(message, path=path, hint="it is cut short: get the file again")
+    return size // record
+
+
+def _read_records(
+    paths: list[Path], layout: _Layout, count: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images (N, 32, 32, 3) and labels (N,) of all files, one after another."""
+    images = np.empty((count, 32, 32, 3), np.uint8)
+    labels = np.empty(count, np.uint8)
     stop = 0
-    for path, count in zip(paths, counts, strict=True):
-        start, stop = stop, stop + count
-        records = np.fromfile(path, np.uint8, count * record).reshape(count, record)
+    for path in paths:
+        records = np.fromfile(path, np.uint8).reshape(-1, layout.label_bytes + _PIXELS)
+        start, stop = stop, stop + len(records)
         labels[start:stop] = records[:, layout.label_bytes - 1]
-        planes = records[:, layout.label_bytes :].reshape(count, 3, 32, 32)
+        planes = records[:, layout.label_bytes :].reshape(-1, 3, 32, 32)
         images[start:stop] = planes.transpose(0, 2, 3, 1)
     return images, labels
 

@@ -11,9 +11,10 @@ import re
 import struct
 import zlib
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from striate.data.records import ArraySource
 from striate.data.sources.arrays import read_arrays
@@ -40,7 +41,7 @@ def read_idx_folder(
     Raises:
         DataError: If a file is missing, cut short, or no IDX file.
     """
-    found: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+    found: dict[str, tuple[ArrayLike, ArrayLike]] = {}
     for path in sorted(folder.iterdir()):
         match = _IMAGES.fullmatch(path.name)
         if match is None:
@@ -50,7 +51,8 @@ def read_idx_folder(
             hint = "expected one of train-, val- and t10k- or test- before images"
             raise DataError("it is not clear which part these images are", path=path, hint=hint)
         found[part] = read_idx(path), read_idx(_labels_path(path))
-    ordered = {part: found[part] for part in ("train", "validation", "test") if part in found}
+    parts = ("train", "validation", "test")
+    ordered = {part: found[part] for part in parts if part in found}
     if "train" not in ordered:
         raise DataError("there are no train-images", path=folder)
     return read_arrays(ordered, name=name, classes=classes, root=folder, mirror=mirror)
@@ -66,8 +68,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         DataError: If it is cut short, too long, or no IDX file of unsigned bytes.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            shape = _read_header(file.read(4), file.read, path)
+        with _open(path) as file:
+            shape = _read_shape(file, path)
             expected = math.prod(shape)
             limit = min(_LARGEST, _HIGHEST_RATIO * path.stat().st_size)
             if expected > limit:
@@ -85,17 +87,16 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _read_header(magic: bytes, read: object, path: Path) -> tuple[int, ...]:
-    if (
-        len(magic) != 4
-        or magic[:2] != b"\0\0"
-        or magic[2] != _UNSIGNED_BYTE
-        or not 1 <= magic[3] <= 4
-    ):
+def _open(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _read_shape(file: IO[bytes], path: Path) -> tuple[int, ...]:
+    """The shape in the header: two zero bytes, the kind, the count of dimensions, those."""
+    start = file.read(4)
+    if start[:3] != bytes((0, 0, _UNSIGNED_BYTE)) or not 1 <= start[-1] <= 4:
         raise DataError("it is no IDX file of unsigned bytes", path=path)
-    dimensions = magic[3]
-    assert callable(read)
-    return struct.unpack(f">{dimensions}I", read(4 * dimensions))
+    return struct.unpack(f">{start[-1]}I", file.read(4 * start[-1]))
 
 
 def _labels_path(images: Path) -> Path:

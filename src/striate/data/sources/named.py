@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from striate.data.cache import cache_folder
 from striate.data.download import Progress, RemoteFile, fetch, unpack_members
+from striate.data.names import escape_name
 from striate.data.records import ArraySource
 from striate.data.sources.arrays import read_arrays
 from striate.data.sources.cifar import is_cifar_folder, read_cifar_folder
@@ -144,6 +146,40 @@ def named_sets() -> tuple[NamedSet, ...]:
     return _SETS
 
 
+@dataclass(frozen=True)
+class FoundSet:
+    """A named set and where this machine has it; `path` is None where it must be downloaded."""
+
+    named: NamedSet
+    path: Path | None
+
+    @property
+    def where(self) -> str:
+        """Where its images come from, for people."""
+        if self.named.layout == "digits":
+            return "in scikit-learn"
+        if self.path is not None:
+            return escape_name(str(self.path))
+        return f"download from {urlsplit(self.named.files[0].url).hostname}"
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of `datasets --json`."""
+        return {
+            "name": self.named.name,
+            "title": self.named.title,
+            "images": self.named.images,
+            "size": list(self.named.size),
+            "classes": self.named.classes,
+            "path": None if self.path is None else escape_name(str(self.path)),
+            "downloads": [file.url for file in self.named.files],
+        }
+
+
+def find_named_sets(cache: Path | None = None) -> tuple[FoundSet, ...]:
+    """Every named set, and where this machine has it."""
+    return tuple(FoundSet(named, locate(named, cache)) for named in _SETS)
+
+
 def locate(named: NamedSet, cache: Path | None = None) -> Path | None:
     """The folder or archive of a named set on this machine, or None."""
     for folder in _candidates(named, cache):
@@ -171,13 +207,23 @@ def read_named(
 
 def _obtain(named: NamedSet, archive: Path | None, folder: Path, progress: Progress | None) -> Path:
     """Bring the files of a set into the cache folder: from an archive, or from its home."""
-    for remote in named.files:
-        source = archive or fetch(remote, folder, progress=progress)
+    for place, remote in enumerate(named.files):
+        share = _share_of(progress, named.images, place, len(named.files))
+        source = archive or fetch(remote, folder, progress=share)
         if remote.name.endswith(".tar.gz"):
             unpack_members(source, folder, remote.sha256, suffixes=(".bin", ".txt"))
             if archive is None:
                 source.unlink()
     return folder
+
+
+def _share_of(progress: Progress | None, images: int, place: int, files: int) -> Progress | None:
+    """Count the bytes of one file of several as the images that they stand for."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(
+        int(images * (place + done / max(done, total)) / files), images
+    )
 
 
 def _candidates(named: NamedSet, cache: Path | None) -> list[Path]:
