@@ -1,0 +1,62 @@
+"""Makes the report of a run again, from the files that the run left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from striate.data import Data, load_data
+from striate.errors import ModelError, UsageError
+from striate.model import load_model
+from striate.report import write_report
+from striate.train.folder import read_run
+from striate.train.recipe import recipe_from_json
+
+Progress = Callable[[int, int], None]
+
+
+def report(run: str | Path, *, data: Data | None = None, progress: Progress | None = None) -> Path:
+    """Write `report.html` of a finished run anew.
+
+    The figures come from the run's files; its data are read again for the pictures alone.
+
+    Args:
+        run: The run folder.
+        data: The images, where the run was given arrays; else they are found again by themselves.
+        progress: Called with the counts of images read and of all images.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        UsageError: If it is no run folder, or was trained on arrays and `data` is not given.
+        ModelError: If a file of the run is missing or damaged.
+        DataError: If the data cannot be read.
+        ResourceError: If the disk is full; the earlier report stays.
+    """
+    path = Path(run)
+    if not (path / "run.json").is_file():
+        raise UsageError(
+            "is no run folder: it has no run.json",
+            path=path,
+            hint="name the folder that striate train wrote, such as runs/digits-1",
+        )
+    model = load_model(path)
+    return write_report(path, data or _load(path, progress), model)
+
+
+def _load(path: Path, progress: Progress | None) -> Data:
+    """The run's data, brought to the size that the run saw them in."""
+    document = read_run(path)
+    try:
+        source = document["data"]["source"]
+        choices = recipe_from_json(document["recipe"]).data
+    except (KeyError, TypeError) as cause:
+        raise ModelError(f"has no usable {cause}", path=path / "run.json") from cause
+    if source is None:
+        raise UsageError(
+            "was trained on arrays, which only Python can give again",
+            path=path,
+            hint="use striate.jobs.report.report(run, data=...)",
+        )
+    return load_data(source, size=choices.size, resize=choices.resize, progress=progress)

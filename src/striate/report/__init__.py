@@ -1,0 +1,6 @@
+"""One self-contained HTML file that says how a run went, with the source of every figure."""
+
+from striate.report.files import REPORT_NAME
+from striate.report.write import write_report
+
+__all__ = ["REPORT_NAME", "write_report"]
