@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
-from striate.data import Preprocessing
+from striate.data import Preprocessing, escape_name
 from striate.errors import ModelError, NetError
 from striate.model.header import DTYPE_NAMES
 from striate.model.tensorfile import TensorFile, is_finite, save_tensors
@@ -103,7 +103,7 @@ def _read_metadata(metadata: dict[str, Any], path: Path) -> ModelDocument:
     except ValidationError as cause:
         first = cause.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise ModelError(f"{where[:100]}: {first['msg']}", path=path) from None
+        raise ModelError(f"{escape_name(where[:100])}: {first['msg']}", path=path) from None
 
 
 def _parse(document: ModelDocument, path: Path) -> Net:

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.data import Preprocessing, to_tensor
-from striate.data.names import escape_name
+from striate.data import Preprocessing, escape_name, to_tensor
 from striate.errors import DataError
 from striate.model.file import (
     FORMAT,
