@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from striate.nets.graph import (
     BatchNorm,
+    Chain,
     Convolution,
     Full,
     GlobalAverage,
     Layer,
     LayerNorm,
     Pair,
+    Parallel,
     Pool,
     Reshape,
     TransposedConvolution,
@@ -99,6 +101,17 @@ def _window(layer: Convolution | Pool | Whiten) -> tuple[Pair, Pair]:
     dilation = layer.dilation if isinstance(layer, Convolution) else (1, 1)
     reach = (dilation[0] * (layer.kernel[0] - 1), dilation[1] * (layer.kernel[1] - 1))
     return reach, (1, 1) if isinstance(layer, Whiten) else layer.stride
+
+
+def depth(chain: Chain) -> int:
+    """Convolutions and fully connected layers on the longest way through the graph."""
+    total = 0
+    for part in chain:
+        if isinstance(part, Parallel):
+            total += max(depth(branch) for branch in part.branches)
+        else:
+            total += isinstance(part.layer, Convolution | TransposedConvolution | Full)
+    return total
 
 
 def widest(fields: list[Field]) -> Field:

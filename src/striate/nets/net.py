@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.errors import NetError, UsageError
+from striate.errors import NetError
 from striate.nets import rewrite
 from striate.nets.expand import expand
 from striate.nets.graph import Chain, Volume
@@ -121,7 +121,7 @@ def parse_net(text: str) -> Net:
         NetError: With line, column and a caret at what cannot be read.
     """
     if not isinstance(text, str):
-        raise UsageError(f"a net is a text, not {type(text).__name__}")
+        raise NetError(f"a net is a text, not {type(text).__name__}")
     syntax = parse_text(text)
     graph = expand(syntax, text)
     if not graph:

@@ -13,7 +13,8 @@ from striate.nets.source import LocatedNetError, Place
 from striate.nets.syntax import Branches, Definition, Item, Repeat, Sequence, Text, Use, Word
 from striate.nets.words import WordError, canonical_word, is_word, suggest
 
-LONGEST_TEXT = 100_000  # characters
+LONGEST_TEXT = 50_000  # characters; ResNet-152 is a few hundred
+MOST_PARAMETERS = 16  # of a definition
 DEEPEST_NESTING = 32  # brackets within brackets
 
 Node = Any  # a lark tree; lark leaves its children without types
@@ -93,7 +94,7 @@ class _Reader:
     def __init__(self, source: str) -> None:
         self.source = source
         self.parameters: tuple[str, ...] = ()
-        self.names: tuple[str, ...] = ()
+        self.names: dict[str, Place] = {}  # every definition, known before any body is read
 
     def fail(self, message: str, place: Place, hint: str | None = None) -> LocatedNetError:
         return LocatedNetError(message, source=self.source, place=place, hint=hint)
@@ -101,11 +102,12 @@ class _Reader:
     def text(self, tree: Node) -> Text:
         statements = [node for node in tree.children if isinstance(node, Tree)]
         heads = [node for node in statements if node.data == "definition"]
-        self.names = tuple(self._head(node.children[0])[0] for node in heads)
+        for node in heads:
+            name, _, place = self._head(node.children[0])
+            if name in self.names:
+                raise self.fail(f"`{name}` is defined twice", place)
+            self.names[name] = place
         definitions = tuple(self._definition(node) for node in heads)
-        for i, name in enumerate(self.names):
-            if name in self.names[:i]:
-                raise self.fail(f"`{name}` is defined twice", definitions[i].place)
         items = [i for node in statements if node.data == "sequence" for i in node.children]
         volume = self._input(items.pop(0)) if items and items[0].data == "input" else None
         return Text(volume, definitions, self._items(items))
@@ -126,15 +128,17 @@ class _Reader:
 
     def _definition(self, node: Node) -> Definition:
         name, parameters, place = self._head(node.children[0])
-        if is_word(name) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        if is_word(name) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name):
             reason = "is a layer already" if is_word(name) else "is not a name"
             raise self.fail(
                 f"`{name}` {reason}", place, "a definition: unit(n, s) = conv3-n/s relu"
             )
         for i, parameter in enumerate(parameters):
-            if not re.fullmatch(r"[a-z]+", parameter) or parameter in parameters[:i]:
+            if not re.fullmatch(r"[a-z]{1,20}", parameter) or parameter in parameters[:i]:
                 message = f"`{parameter}` cannot be a parameter"
                 raise self.fail(message, place, "parameters are small letters, each one once")
+        if len(parameters) > MOST_PARAMETERS:
+            raise self.fail(f"more than {MOST_PARAMETERS} parameters", place)
         self.parameters = parameters
         body = self._items(node.children[1].children)
         self.parameters = ()
@@ -172,8 +176,8 @@ class _Reader:
         except WordError as error:
             hint = error.hint
             if error.message.startswith("unknown"):
-                hint = suggest(str(token), self.names)
-            where = Place(place.offset + error.offset, error.length)
+                hint = suggest(str(token), tuple(self.names))
+            where = Place(place.offset + error.offset, error.length or place.length)
             raise self.fail(error.message, where, hint) from None
 
     def _use(self, node: Node) -> Use:
@@ -181,7 +185,7 @@ class _Reader:
         if name not in self.names:
             layer = is_word(name)
             reason = "is a layer and takes no arguments" if layer else "is not defined"
-            hint = "put a space before the bracket" if layer else suggest(name, self.names)
+            hint = "put a space before the bracket" if layer else suggest(name, tuple(self.names))
             raise self.fail(f"`{name}` {reason}", place, hint)
         for argument, child in zip(arguments, node.children[1:], strict=True):
             self._check_number(argument, _place(child.children[0]), "an argument")

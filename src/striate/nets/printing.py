@@ -154,4 +154,4 @@ def _pair_text(pair: Pair) -> str:
 
 
 def _real_text(value: float) -> str:
-    return f"{value:.9f}".rstrip("0").rstrip(".")
+    return f"{value:.8f}".rstrip("0").rstrip(".")

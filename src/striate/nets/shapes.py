@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from striate.nets.costs import depth
 from striate.nets.graph import (
     Activation,
     Chain,
@@ -57,11 +58,15 @@ TracedChain = tuple[TracedStep | TracedParallel, ...]
 
 @dataclass(frozen=True)
 class Traced:
-    """A net on an input: every volume, and what is probably not meant."""
+    """A net on an input: every volume, and what is probably not meant.
+
+    `depth` counts the layers with weights on the longest way through.
+    """
 
     input: Volume
     chain: TracedChain
     output: Volume
+    depth: int
     warnings: tuple[str, ...]
 
 
@@ -79,7 +84,8 @@ def trace(chain: Chain, volume: Volume, source: str) -> Traced:
     tracer = _Tracer(source)
     traced, output = tracer.chain(chain, volume)
     tracer.look_at_end(chain)
-    return Traced(volume, traced, output, tuple(dict.fromkeys(tracer.warnings)))
+    warnings = tuple(dict.fromkeys(tracer.warnings))
+    return Traced(volume, traced, output, depth(chain), warnings)
 
 
 @dataclass

@@ -36,7 +36,15 @@ class LocatedNetError(NetError):
         self.line = source.count("\n", 0, place.offset) + 1
         self.column = place.offset - start + 1
         picture = _picture(row, self.column - 1, place.length)
-        super().__init__(f"line {self.line}, column {self.column}: {message}\n{picture}", hint=hint)
+        where = f"line {self.line}, column {self.column}"
+        short = None if hint is None else _clip(hint)
+        super().__init__(f"{where}: {_clip(message)}\n{picture}", hint=short)
+
+
+def _clip(text: str, longest: int = 300) -> str:
+    """Short, and without control characters: parts of it come from the net text."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if len(text) <= longest else text[:longest] + "..."
 
 
 def _picture(row: str, column: int, length: int, width: int = 90) -> str:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate.nets.costs import Field, multiply_adds, parameters, widen, widest
-from striate.nets.graph import Pool, Step
+from striate.nets.memory import FLOAT_BYTES, training_bytes
 from striate.nets.shapes import Traced, TracedChain, TracedParallel
 
-FLOAT_BYTES = 4
+SHARE_REACHED = 0.6  # of a matrix product's rate, by convolutions in eager PyTorch
+PASSES = 8  # readings and writings of each value between layers, forward and back
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class LayerRow:
         activation_bytes: Of the output of one image, in fp32.
         receptive_field: Height and width in pixels of the image; in theory, so padding counts.
         stride: Pixels between the fields of neighbours; 0 where there are no neighbours.
-        depth: How many branches it stands within.
+        nesting: How many branches it stands within.
     """
 
     name: str
@@ -36,7 +37,7 @@ class LayerRow:
     activation_bytes: int
     receptive_field: tuple[int, int]
     stride: tuple[float, float]
-    depth: int = 0
+    nesting: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The layer in the document of `show`."""
@@ -59,6 +60,7 @@ class Summary:
         net: The canonical text.
         input: H, W, C.
         layers: One row a layer, in the order of the text.
+        depth: Layers with weights on the longest way through.
         parameters: Numbers that training moves.
         multiply_adds: Of one image forward.
         activation_bytes: Of all layers' outputs for one image, in fp32.
@@ -70,6 +72,7 @@ class Summary:
     net: str
     input: tuple[int, int, int]
     layers: tuple[LayerRow, ...]
+    depth: int
     parameters: int
     multiply_adds: int
     activation_bytes: int
@@ -81,11 +84,13 @@ class Summary:
         """The predicted time of a training step, from what the machine can do.
 
         Forward, gradient of the weights and gradient of the input are three passes over the same
-        products. Each value between layers is written and read on both ways, four times in all.
+        products, at a share of the rate of a plain matrix product. To them comes the moving of the
+        values between layers, and of the weights for the optimiser. A rough guide: within a factor
+        of two on the nets of the zoo.
         """
-        products = 3 * self.multiply_adds * self.batch / multiply_adds_per_second
-        traffic = 4 * self.activation_bytes * self.batch / bytes_per_second
-        return products + traffic
+        products = 3 * self.multiply_adds * self.batch / (SHARE_REACHED * multiply_adds_per_second)
+        values = self.activation_bytes * self.batch + FLOAT_BYTES * self.parameters
+        return products + PASSES * values / bytes_per_second
 
     def to_json(self, seconds: float | None = None) -> dict[str, Any]:
         """The document of `show`; `seconds` is the predicted time of a step, if it is known."""
@@ -113,23 +118,24 @@ def summarize(net: str, traced: Traced, *, batch: int = 1) -> Summary:
         net=net,
         input=(volume.height, volume.width, volume.channels),
         layers=tuple(rows),
+        depth=traced.depth,
         parameters=sum(row.parameters for row in rows),
         multiply_adds=sum(row.multiply_adds for row in rows),
         activation_bytes=sum(row.activation_bytes for row in rows),
         warnings=traced.warnings,
         batch=batch,
-        memory_bytes=_training_bytes(rows, traced, batch),
+        memory_bytes=training_bytes(traced.chain, batch),
     )
 
 
-def _rows(chain: TracedChain, field: Field, depth: int) -> tuple[list[LayerRow], Field]:
+def _rows(chain: TracedChain, field: Field, nesting: int) -> tuple[list[LayerRow], Field]:
     rows: list[LayerRow] = []
     for part in chain:
         if isinstance(part, TracedParallel):
-            sides = [_rows(branch, field, depth + 1) for branch in part.branches]
+            sides = [_rows(branch, field, nesting + 1) for branch in part.branches]
             rows.extend(row for side, _ in sides for row in side)
             field = widest([end for _, end in sides])
-            rows.append(_join_row(part, field, depth))
+            rows.append(_join_row(part, field, nesting))
             continue
         layer, before, after = part.step.layer, part.input, part.output
         field = widen(field, layer, before)
@@ -143,13 +149,13 @@ def _rows(chain: TracedChain, field: Field, depth: int) -> tuple[list[LayerRow],
                 activation_bytes=FLOAT_BYTES * after.size,
                 receptive_field=field.pixels,
                 stride=field.stride,
-                depth=depth,
+                nesting=nesting,
             )
         )
     return rows, field
 
 
-def _join_row(part: TracedParallel, field: Field, depth: int) -> LayerRow:
+def _join_row(part: TracedParallel, field: Field, nesting: int) -> LayerRow:
     after = part.output
     return LayerRow(
         name=part.parallel.name,
@@ -160,33 +166,5 @@ def _join_row(part: TracedParallel, field: Field, depth: int) -> LayerRow:
         activation_bytes=FLOAT_BYTES * after.size,
         receptive_field=field.pixels,
         stride=field.stride,
-        depth=depth,
+        nesting=nesting,
     )
-
-
-def _training_bytes(rows: list[LayerRow], traced: Traced, batch: int) -> int:
-    """Weights, gradients and one momentum; the input and every output, kept for the way back.
-
-    Max pooling also keeps the position of each maximum (8 bytes), and at the widest place the
-    gradients of a layer's output and input are both there.
-    """
-    weights = 3 * FLOAT_BYTES * sum(row.parameters for row in rows)
-    kept = FLOAT_BYTES * traced.input.size + sum(row.activation_bytes for row in rows)
-    positions = 8 * sum(_pooled(traced.chain))
-    widest_layer = max((row.activation_bytes for row in rows), default=0)
-    return weights + batch * (kept + positions + 2 * widest_layer)
-
-
-def _pooled(chain: TracedChain) -> list[int]:
-    """Values after each max pooling."""
-    sizes: list[int] = []
-    for part in chain:
-        if isinstance(part, TracedParallel):
-            sizes.extend(size for branch in part.branches for size in _pooled(branch))
-        elif _is_max_pool(part.step):
-            sizes.append(part.output.size)
-    return sizes
-
-
-def _is_max_pool(step: Step) -> bool:
-    return isinstance(step.layer, Pool) and step.layer.kind == "max"

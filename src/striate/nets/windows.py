@@ -51,8 +51,13 @@ class Axis:
 
     @property
     def dropped(self) -> int:
-        """Rows of the input after the last window; 0 where only padding is left over."""
-        return max(0, self.room % self.stride - self.padding)
+        """Rows of the input after the last window that are lost.
+
+        None are where only padding is left over, nor where no more are left than a stride longer
+        than the window leaves out between any two windows, as in the 1x1 convolutions of ResNet.
+        """
+        rest = self.room % self.stride - self.padding
+        return rest if rest > max(0, self.stride - self.span) else 0
 
     @property
     def fitting(self) -> int | None:

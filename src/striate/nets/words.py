@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 from lark import Lark, Token, Transformer, UnexpectedInput
 from lark.exceptions import VisitError
@@ -77,12 +77,12 @@ class WordError(Exception):
     Args:
         message: What is wrong.
         offset: Where in the word.
-        length: How many characters.
+        length: How many characters; 0 for the whole word.
         hint: How to mend it.
     """
 
     def __init__(
-        self, message: str, *, offset: int = 0, length: int = 1, hint: str | None = None
+        self, message: str, *, offset: int = 0, length: int = 0, hint: str | None = None
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -99,16 +99,16 @@ def parse_word(text: str) -> Layer:
         WordError: If the word is unknown, incomplete, or a number in it is out of range.
     """
     if len(text) > LONGEST_WORD:
-        raise WordError(f"a word of {len(text)} characters", length=len(text))
+        raise WordError(f"a word of {len(text)} characters")
     try:
-        layer: Any = _parser().parse(text)  # the transformer makes it a layer at once
+        layer = _parser().parse(text)
     except UnexpectedInput as error:
         raise _unreadable(text, error) from None
     except VisitError as error:
         if isinstance(error.orig_exc, WordError):
             raise error.orig_exc from None
         raise
-    return layer
+    return cast(Layer, layer)  # the transformer has made a layer of lark's tree
 
 
 def fill_in(text: str, values: Mapping[str, int]) -> str:
@@ -130,12 +130,13 @@ def canonical_word(text: str, parameters: tuple[str, ...] = ()) -> str:
     """
     if not parameters:
         return print_layer(parse_word(text))
-    stand_ins = {name: LARGEST_NUMBER - 1 - i for i, name in enumerate(parameters)}
+    free = (n for n in range(LARGEST_NUMBER - 1, 0, -1) if str(n) not in text)
+    stand_ins = dict(zip(parameters, free, strict=False))
     try:
         spelled = print_layer(parse_word(fill_in(text, stand_ins)))
     except WordError as error:
         message = _named(error.message, stand_ins)
-        raise WordError(message, length=len(text), hint=error.hint) from None
+        raise WordError(message, hint=error.hint) from None
     return _named(spelled, stand_ins)
 
 
@@ -171,12 +172,10 @@ def word_kind(text: str) -> str:
 def _unreadable(text: str, error: UnexpectedInput) -> WordError:
     kind = word_kind(text)
     if kind not in FORMS:
-        return WordError(f"unknown layer `{text}`", length=len(text), hint=suggest(text))
+        return WordError(f"unknown layer `{text}`", hint=suggest(text))
     offset = getattr(error, "pos_in_stream", None)
     if offset is None or getattr(getattr(error, "token", None), "type", "") == "$END":
-        return WordError(
-            f"`{text}` is not complete", length=len(text), hint=f"written as {FORMS[kind]}"
-        )
+        return WordError(f"`{text}` is not complete", hint=f"written as {FORMS[kind]}")
     return WordError(
         f"cannot read `{text[offset:]}` in `{text}`",
         offset=offset,

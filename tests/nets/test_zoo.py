@@ -1,0 +1,135 @@
+"""Every net of the zoo: its count of parameters, its depth, its file, and that it runs."""
+
+import re
+
+import pytest
+import torch
+
+from striate.nets import load_net, parse_net, zoo_nets
+
+# name: parameters, depth. Counts that torchvision, the papers or their authors' files publish.
+PUBLISHED = {
+    "perceptron": (1_570, 1),
+    "logistic": (7_850, 1),
+    "mlp16": (13_002, 3),
+    "mlp50": (39_760, 2),
+    "lenet5": (61_706, 5),
+    "alexnet": (60_965_224, 8),
+    "alexnet-torchvision": (61_100_840, 8),
+    "zfnet": (62_357_608, 8),
+    "googlenet": (6_998_552, 22),
+    "vgg11": (132_863_336, 11),
+    "vgg13": (133_047_848, 13),
+    "vgg16c": (133_638_952, 16),
+    "vgg16": (138_357_544, 16),
+    "vgg19": (143_667_240, 19),
+    "resnet18": (11_689_512, 18),
+    "resnet18-cifar": (11_173_962, 18),
+    "resnet34": (21_797_672, 34),
+    "resnet50": (25_557_032, 50),
+    "resnet101": (44_549_160, 101),
+    "resnet152": (60_192_808, 152),
+    "resnet20": (272_474, 20),
+    "resnet32": (466_906, 32),
+    "resnet44": (661_338, 44),
+    "resnet56": (855_770, 56),
+    "resnet110": (1_730_714, 110),
+    "plain20": (269_722, 20),
+    "plain32": (464_154, 32),
+    "plain44": (658_586, 44),
+    "plain56": (853_018, 56),
+    "plain110": (1_727_962, 110),
+    "densenet121": (7_978_856, 121),
+    "densenet169": (14_149_480, 169),
+    "densenet201": (20_013_928, 201),
+}
+NAMES = [entry.name for entry in zoo_nets()]
+
+
+def test_each_net_has_its_count_here() -> None:
+    assert sorted(NAMES) == sorted(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_and_depth(name: str) -> None:
+    summary = load_net(name).summary()
+    assert (summary.parameters, summary.depth) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [("vgg16", 15.47), ("resnet18", 1.814), ("resnet50", 4.089), ("densenet121", 2.834),
+     ("googlenet", 1.583), ("alexnet-torchvision", 0.714)],
+)  # fmt: skip
+def test_multiply_adds(name: str, billions: float) -> None:
+    assert load_net(name).summary().multiply_adds == pytest.approx(billions * 1e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_are_short_and_say_where_they_come_from(name: str) -> None:
+    entry = next(entry for entry in zoo_nets() if entry.name == name)
+    assert 1950 < entry.year < 2030
+    assert entry.title
+    assert entry.source
+    assert entry.text.count("\n") <= 20
+    assert parse_net(parse_net(entry.text).text).graph == parse_net(entry.text).graph
+
+
+def test_the_zoo_is_sorted_by_year() -> None:
+    years = [entry.year for entry in zoo_nets()]
+    assert years == sorted(years)
+    assert NAMES.index("plain20") < NAMES.index("plain110")
+
+
+# The rows of the lectures' table of VGG-16: volume and parameters (weights alone there).
+VGG16 = {
+    "conv1": ((224, 224, 64), 1_728), "conv2": ((224, 224, 64), 36_864),
+    "maxpool1": ((112, 112, 64), 0), "conv3": ((112, 112, 128), 73_728),
+    "conv4": ((112, 112, 128), 147_456), "maxpool2": ((56, 56, 128), 0),
+    "conv5": ((56, 56, 256), 294_912), "conv6": ((56, 56, 256), 589_824),
+    "conv7": ((56, 56, 256), 589_824), "maxpool3": ((28, 28, 256), 0),
+    "conv8": ((28, 28, 512), 1_179_648), "conv9": ((28, 28, 512), 2_359_296),
+    "conv10": ((28, 28, 512), 2_359_296), "maxpool4": ((14, 14, 512), 0),
+    "conv11": ((14, 14, 512), 2_359_296), "conv12": ((14, 14, 512), 2_359_296),
+    "conv13": ((14, 14, 512), 2_359_296), "maxpool5": ((7, 7, 512), 0),
+    "fc1": ((1, 1, 4096), 102_760_448), "fc2": ((1, 1, 4096), 16_777_216),
+    "fc3": ((1, 1, 1000), 4_096_000),
+}  # fmt: skip
+
+
+def test_the_table_of_vgg16() -> None:
+    rows = {row.name: row for row in load_net("vgg16").summary().layers}
+    for name, (output, weights) in VGG16.items():
+        biases = output[2] if weights else 0
+        assert rows[name].output == output
+        assert rows[name].parameters == weights + biases
+        assert rows[name].activation_bytes == 4 * output[0] * output[1] * output[2]
+
+
+SMALL = [entry.name for entry in zoo_nets() if re.search(r"input (28|32)x", entry.text)]
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if "110" not in name])
+def test_small_nets_run_forward_and_backward(name: str) -> None:
+    net = load_net(name)
+    height, width, channels = net.input or (0, 0, 0)
+    module = net.build()
+    logits = module(torch.rand(2, channels, height, width))
+    assert logits.shape == (2, 2 if name == "perceptron" else 10)
+    logits.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+
+
+@pytest.mark.parametrize("name", ["googlenet", "densenet121", "resnet50"])
+def test_large_nets_run_on_smaller_images(name: str) -> None:
+    module = load_net(name).with_classes(3).build((64, 64, 3)).eval()
+    assert module(torch.rand(1, 3, 64, 64)).shape == (1, 3)
+
+
+def test_unpublished_names_are_refused_with_a_near_one() -> None:
+    from striate.errors import NetError
+
+    with pytest.raises(NetError, match="did you mean resnet18"):
+        load_net("resnet81")
+    with pytest.raises(NetError, match="lists the nets"):
+        load_net("xyzzyx")
