@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from striate.model import Prediction, Unreadable
 
 SHOWN = 3  # classes in a row of the table
+SMALLEST = 0.0005  # probability; what is less would be printed as 0.0 %
 DATA_STATUS = 3
 
 
@@ -22,7 +23,7 @@ def command(
     model: Annotated[Path, typer.Argument(help="A model file or a run folder")],
     images: Annotated[list[Path], typer.Argument(help="Images, or folders with images in them")],
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Also write all probabilities to this file")
+        Path | None, typer.Option("--csv", metavar="FILE", help="Also write all probabilities to this file")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
@@ -105,7 +106,8 @@ def _table(found: list[Prediction | Unreadable]) -> Table:
             table.add_row(name, Text("unreadable", style="red"), "", Text(row["error"]))
             continue
         ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])[1:SHOWN]
-        others = ", ".join(f"{printable(other)} {share:.1%}" for other, share in ranked)
+        likely = [(other, share) for other, share in ranked if share >= SMALLEST]
+        others = ", ".join(f"{printable(other)} {share:.1%}" for other, share in likely)
         table.add_row(
             name, Text(printable(row["label"])), f"{row['probability']:.1%}", Text(others)
         )
