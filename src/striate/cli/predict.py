@@ -23,7 +23,8 @@ def command(
     model: Annotated[Path, typer.Argument(help="A model file or a run folder")],
     images: Annotated[list[Path], typer.Argument(help="Images, or folders with images in them")],
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Also write all probabilities to this file")
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Also write all probabilities to this file"),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,

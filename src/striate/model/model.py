@@ -106,7 +106,7 @@ class Model:
         """
         document = ModelDocument(
             format=FORMAT,
-            net=str(self.net),
+            net=str(self.module.net),  # with its input
             classes=self.classes,
             preprocessing=self.preprocessing,
             input=self.input,
