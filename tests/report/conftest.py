@@ -3,7 +3,7 @@
 import csv
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from striate.data import TEST, TRAIN, VALIDATION, Data, to_tensor
 from striate.evaluate import Evaluation, evaluate_logits, fit_temperature, softmax
 from striate.model import Model
 from striate.nets import parse_net
+from striate.report.facts import Facts, NetSize, most_confused
+from striate.report.files import Point, RunRecord
 
 NET = "[conv3-16 bn relu maxpool2]*2 fc-10"
 EPOCHS = 6
@@ -35,6 +37,67 @@ class TrainedRun:
 
     def write(self, name: str, document: dict) -> None:
         (self.path / name).write_text(json.dumps(document, indent=1))
+
+
+@pytest.fixture
+def make_facts() -> Callable[..., Facts]:
+    """Makes the facts of a run on pets: `confusion`, `counts`, `points` and fields of Facts."""
+
+    def make(
+        confusion: list[list[int]] | None,
+        *,
+        counts: tuple[int, int, int] = (1000, 100, 100),
+        points: list[dict] | None = None,
+        recipe: dict | None = None,
+        problems: list[dict] | None = None,
+        sure: float = 0.9,
+        **fields: object,
+    ) -> Facts:
+        names = ("cat", "dog", "eel", "fox")[: len(confusion or [[], []])]
+        scores = None if confusion is None else evaluation(confusion, names, sure=sure)
+        run = {
+            "created": "2025-11-20T21:00:00Z",
+            "data": {
+                "name": "pets",
+                "manifest_hash": "0" * 64,
+                "classes": names,
+                "counts": dict(zip(("train", "validation", "test"), counts, strict=True)),
+                "size": [8, 8, 1],
+                "problems": problems or [],
+            },
+            "net": "fc-2",
+            "recipe": recipe or {},
+            "seed": 0,
+            "device": "cpu",
+            "precision": "fp32",
+        }
+        facts = Facts(
+            run=RunRecord.model_validate(run),
+            net=NetSize(layers=3, parameters=2_124_000, multiply_adds=10**8),
+            points=tuple(
+                Point(line=at, epoch=at, **point) for at, point in enumerate(points or [], start=1)
+            ),
+            split=None if scores is None else "test" if counts[2] else "validation",
+            scores=scores,
+            confusions=most_confused(scores),
+            mean_probability=None if scores is None else sure,
+            calibration_noise=0.0,
+            sure_mistakes=0,
+        )
+        return replace(facts, **fields)
+
+    return make
+
+
+def evaluation(confusion: list[list[int]], names: tuple[str, ...], *, sure: float) -> Evaluation:
+    """An evaluation with this confusion matrix, every answer given with the probability `sure`."""
+    counts = np.array(confusion)
+    rows, columns = np.nonzero(counts)
+    labels = np.repeat(rows, counts[rows, columns])
+    answers = np.repeat(columns, counts[rows, columns])
+    logits = np.full((len(labels), len(names)), np.log((1 - sure) / (len(names) - 1)))
+    logits[np.arange(len(labels)), answers] = np.log(sure)
+    return evaluate_logits(logits, labels, names)
 
 
 @pytest.fixture(scope="session")
@@ -103,11 +166,16 @@ def scores(model: Model, data: Data, split: int) -> Evaluation:
 @pytest.fixture
 def trained(tmp_path: Path, digits: tuple[Data, Model, list[dict]]) -> TrainedRun:
     """A fresh run folder."""
-    data, model, lines = digits
-    return write_run(tmp_path / "digits-1", data, model, lines)
+    return write_files(tmp_path / "digits-1", *digits)
 
 
-def write_run(path: Path, data: Data, model: Model, lines: list[dict]) -> TrainedRun:
+@pytest.fixture
+def write_run() -> Callable[..., TrainedRun]:
+    """Writes the files that a run leaves."""
+    return write_files
+
+
+def write_files(path: Path, data: Data, model: Model, lines: list[dict]) -> TrainedRun:
     """Write the files that a run leaves."""
     path.mkdir()
     held = data.indices(VALIDATION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+FINEST = 1e-9  # of the figures' size; nearer ones count as equal
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -45,7 +46,8 @@ def round_ticks(low: float, high: float, *, count: int = 5) -> tuple[float, ...]
     >>> round_ticks(0, 3, count=5)
     (0.0, 1.0, 2.0, 3.0)
     """
-    span = (high - low) or abs(high) or 1.0
+    size = max(1.0, abs(low), abs(high))
+    span = high - low if high - low > FINEST * size else size
     magnitude = 10.0 ** math.floor(math.log10(span / count))
     step = next(s * magnitude for s in STEPS if s * magnitude * count >= span * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

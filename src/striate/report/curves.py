@@ -17,6 +17,18 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 78, 14, 40
 MOST_MARKS = 120  # hover marks a curve; more would lie on top of each other
 LABEL_GAP = 15  # between two labels at the ends of curves
 
+UNCHANGED = {
+    "flip": "none",
+    "translate": 0,
+    "crop": 1.0,
+    "rotate": 0.0,
+    "brightness": 0.0,
+    "contrast": 0.0,
+    "saturation": 0.0,
+    "hue": 0.0,
+    "cutout": 0,
+}  # the settings of `augment` that leave an image as it is
+
 Value = Callable[[Point], float | None]
 
 
@@ -101,14 +113,20 @@ def curve_note(points: tuple[Point, ...], recipe: Mapping[str, Any]) -> str:
             "its weights are kept."
         )
     smoothing = recipe.get("loss", {}).get("label_smoothing", 0)
-    smoothed = f" and with labels smoothed by {smoothing:g}" if smoothing else ""
+    smoothed = f", with labels smoothed by {smoothing:g}" if smoothing else ""
+    augmented = ", of augmented images" if is_augmented(recipe.get("augment", {})) else ""
     parts.append(
-        f"Training figures are taken while training, on augmented images{smoothed}: they may well "
-        "be worse than those of validation."
+        f"Training figures are means over an epoch of a net that is changing{augmented}{smoothed}: "
+        "they may well be worse than those of validation."
     )
     if len({point.restart for point in points}) > 1:
         parts.append("Each random start has a curve of its own.")
     return " ".join(parts)
+
+
+def is_augmented(augment: Mapping[str, Any]) -> bool:
+    """Whether a recipe's `augment` section changes the images."""
+    return any(augment.get(name, nothing) != nothing for name, nothing in UNCHANGED.items())
 
 
 def _chart(

@@ -81,7 +81,7 @@ def percent(share: float | None) -> str:
         text = f"{share * 100:.{digits}f}"
         if 0 < float(text) < 100:
             return f"{text}{SPACE}%"
-    return f"{share * 100:g}{SPACE}%"
+    return f"under 0.0001{SPACE}%" if share < 0.5 else f"over 99.9999{SPACE}%"
 
 
 def number(value: float | None, digits: int = 3) -> str:
