@@ -112,13 +112,8 @@ def read_file(path: str) -> bytes:
         BadImage: If there is none, or it is too long.
     """
     try:
-        # A pipe would wait for ever; opened without blocking it is found out before it is read.
-        descriptor = os.open(
-            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        )
-        with os.fdopen(descriptor, "rb") as file:
-            _check_file(os.fstat(descriptor))
-            return file.read(LARGEST_FILE + 1)
+        _check_file(Path(path).stat())  # a pipe would wait for ever
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise BadImage("vanished", "the file is not there") from None
     except (OSError, ValueError) as error:
@@ -237,8 +232,6 @@ def _shrink_while_decoding(image: Image.Image, size: tuple[int, int]) -> None:
 def _check_file(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise BadImage("unreadable", "it is no regular file")
-    if status.st_size == 0:
-        raise BadImage("unreadable", "it is empty")
     if status.st_size > LARGEST_FILE:
         raise BadImage("too-large", f"it has {status.st_size} bytes, more than {LARGEST_FILE}")
 
@@ -265,6 +258,8 @@ def _too_large(given: str) -> str:
 
 def _unidentified(start: bytes) -> str:
     """Say what a file is that is no image."""
+    if not start:
+        return "it is empty"
     for known, reason in _KNOWN_STARTS:
         if start.startswith(known):
             return reason

@@ -23,7 +23,8 @@ _SMALLEST_CORRELATION = 0.93
 _SMALLEST_DEVIATION = 6.0  # levels; flatter images all look alike
 _LARGEST_BUCKET = 256  # images; a pattern that more of them share tells nothing
 _SMALLEST_GREY = 32  # pixels; smaller grey images (digits, letters) look alike without being copies
-_CHUNK = 1 << 24  # bytes of pixels at a time
+_LUMA = np.array((0.299, 0.587, 0.114), np.float32)
+_CHUNK = 1 << 22  # bytes of pixels at a time
 
 _Places = NDArray[np.int64]
 
@@ -47,7 +48,6 @@ def near_duplicates(images: NDArray[np.uint8]) -> _Places:
     hashes = perceptual_hashes(images)
     pairs = _candidates(hashes)
     kept = [chunk[_agree(images, chunk)] for chunk in _chunks(pairs, images[0].nbytes)]
-    release_pages(images)
     return np.concatenate(kept) if kept else np.empty((0, 2), np.int64)
 
 
@@ -97,9 +97,12 @@ def _cosines(size: int) -> NDArray[np.float32]:
 
 
 def _brightness(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The mean of the channels, (n, H, W)."""
-    grey: NDArray[np.float32] = images.mean(axis=3, dtype=np.float32)
-    return grey
+    """The luma of the colours, as in ITU-R BT.601, (n, H, W)."""
+    if images.shape[3] == 1:
+        return images[..., 0].astype(np.float32)
+    red, green, blue = (images[..., channel] * share for channel, share in enumerate(_LUMA))
+    luma: NDArray[np.float32] = red + green + blue
+    return luma
 
 
 def _candidates(hashes: NDArray[np.uint64]) -> _Places:
@@ -134,7 +137,7 @@ def _count_bits(values: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def _chunks(pairs: _Places, image_bytes: int) -> Iterator[_Places]:
-    step = max(1, _CHUNK // (8 * image_bytes))
+    step = max(1, _CHUNK // image_bytes)
     for start in range(0, len(pairs), step):
         yield pairs[start : start + step]
 
@@ -142,6 +145,7 @@ def _chunks(pairs: _Places, image_bytes: int) -> Iterator[_Places]:
 def _agree(images: NDArray[np.uint8], pairs: _Places) -> NDArray[np.bool_]:
     """Whether the brightness of the two images of each pair is correlated pixel by pixel."""
     first, second = (_centred(images[pairs[:, side]]) for side in (0, 1))
+    release_pages(images)
     deviations = [np.sqrt((part**2).mean(axis=1)) for part in (first, second)]
     covariance = (first * second).mean(axis=1)
     alike = covariance >= _SMALLEST_CORRELATION * deviations[0] * deviations[1]

@@ -20,7 +20,8 @@ from striate.data.problem import Problem
 from striate.data.records import ImageFile
 from striate.data.resize import Pixels, choose_size
 
-_CHUNK = 32  # files decoded by one thread at a time
+_INSPECTED = 512  # files whose headers one thread reads at a time
+_MOST_FILES, _MOST_BYTES = 32, 1 << 22  # of pixels, that one thread decodes at a time
 _Given = TypeVar("_Given")
 _Found = TypeVar("_Found")
 _REMARKS = {
@@ -90,7 +91,7 @@ def inspect_all(
     rows: list[int] = []
     facts: list[ImageFacts] = []
     problems: list[Problem] = []
-    chunks = _chunks(enumerate(files), 16 * _CHUNK)
+    chunks = _chunks(enumerate(files), _INSPECTED)
     for found in _in_order(_inspect_chunk, chunks, threads):
         for row, fact in found:
             if isinstance(fact, Problem):
@@ -116,8 +117,11 @@ def decode_all(
     def decode(rows: list[int]) -> Chunk:
         return _decode_chunk([(row, files[row]) for row in rows], scan.preprocessing)
 
+    height, width = scan.preprocessing.size
+    image_bytes = height * width * scan.preprocessing.channels
+    length = max(1, min(_MOST_FILES, _MOST_BYTES // image_bytes))
     done, total = 0, len(scan.rows)
-    for chunk in _in_order(decode, _chunks(tuple(scan.rows), _CHUNK), threads):
+    for chunk in _in_order(decode, _chunks(tuple(scan.rows), length), threads):
         scan.problems += chunk.bad
         done += len(chunk.rows) + len(chunk.bad)
         yield chunk

@@ -208,7 +208,7 @@ def _read(place: Path) -> Store | None:
             Problem(entry["kind"], tuple(entry["paths"]), entry["message"])
             for entry in document["problems"]
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
     whole = len(images) == len(rows) == len(contents)
     return Store(images, contents, rows, near, problems) if whole else None

@@ -20,8 +20,8 @@ from striate.data.download import Progress, RemoteFile, fetch, unpack_members
 from striate.data.names import escape_name
 from striate.data.records import ArraySource
 from striate.data.sources.arrays import read_arrays
-from striate.data.sources.cifar import is_cifar_folder, read_cifar_folder
-from striate.data.sources.idx import is_idx_folder, read_idx_folder
+from striate.data.sources.cifar import read_cifar_folder
+from striate.data.sources.idx import read_idx_folder
 
 _MNIST_HOME = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _FASHION_HOME = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -43,7 +43,8 @@ class NamedSet:
         size: (H, W, C).
         classes: How many.
         layout: How its files are read.
-        folders: Where its files may lie below `$STRIATE_DATA`, besides a folder of its name.
+        needs: The files that a folder must hold, gzipped or not.
+        folders: Where they may lie below `$STRIATE_DATA`, besides a folder of its name.
         files: What is downloaded.
         class_names: Where the files do not hold them.
         mirror: Whether a mirrored image keeps its class.
@@ -55,10 +56,17 @@ class NamedSet:
     size: tuple[int, int, int]
     classes: int
     layout: Literal["digits", "idx", "cifar"]
+    needs: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     files: tuple[RemoteFile, ...] = ()
     class_names: tuple[str, ...] | None = None
     mirror: bool = False
+
+
+_IDX_NEEDS = tuple(
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+)
+_CIFAR10_NEEDS = (*(f"data_batch_{batch}.bin" for batch in range(1, 6)), "test_batch.bin")
 
 
 def _idx_files(home: str, hashes: dict[str, str]) -> tuple[RemoteFile, ...]:
@@ -94,6 +102,7 @@ _SETS = (
         (28, 28, 1),
         10,
         "idx",
+        needs=_IDX_NEEDS,
         files=_idx_files(_MNIST_HOME, _MNIST_HASHES),
         class_names=tuple("0123456789"),
     ),
@@ -104,6 +113,7 @@ _SETS = (
         (28, 28, 1),
         10,
         "idx",
+        needs=_IDX_NEEDS,
         files=_idx_files(_FASHION_HOME, _FASHION_HASHES),
         class_names=_FASHION_CLASSES,
         mirror=True,
@@ -115,6 +125,7 @@ _SETS = (
         (32, 32, 3),
         10,
         "cifar",
+        needs=(*_CIFAR10_NEEDS, "batches.meta.txt"),
         folders=("cifar10/cifar-10-batches-bin", "cifar-10-batches-bin"),
         files=(
             RemoteFile(
@@ -130,6 +141,7 @@ _SETS = (
         (32, 32, 3),
         100,
         "cifar",
+        needs=("train.bin", "test.bin", "fine_label_names.txt"),
         folders=("cifar100/cifar-100-binary", "cifar-100-binary"),
         files=(
             RemoteFile(
@@ -243,10 +255,10 @@ def _archives(named: NamedSet) -> list[Path]:
 
 
 def _holds(named: NamedSet, folder: Path) -> bool:
-    if named.layout == "idx":
-        return is_idx_folder(folder)
-    expected = "train.bin" if named.name == "cifar100" else "data_batch_1.bin"
-    return is_cifar_folder(folder) and (folder / expected).is_file()
+    """Whether all files of a set are there: a download may have been cut off between two."""
+    # Some write train-images.idx3-ubyte for train-images-idx3-ubyte.
+    there = {path.name.removesuffix(".gz").replace(".idx", "-idx") for path in folder.iterdir()}
+    return there.issuperset(named.needs)
 
 
 def _read_digits(named: NamedSet) -> ArraySource:
