@@ -100,7 +100,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         values = validate_data(self, X, reset=False, allow_nd=True, dtype=None)
         logits = self.model_.logits(self._images(np.asarray(values)))
-        return softmax(logits.astype(np.float64) / self.model_.temperature)
+        return softmax(logits, temperature=self.model_.temperature)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each image, (N,)."""

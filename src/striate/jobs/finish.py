@@ -34,12 +34,14 @@ def finish(plan: Plan, data: Data, state: TrainingState, folder: RunFolder, even
     The best weights by validation loss are saved; without validation images, the last ones.
     """
     model = trained_model(plan, data, state, _provenance(plan, data, folder))
+    calibration = _calibrate(model, data)
     logits = {
-        split: view_logits(model, data.images[data.indices(split)], views=plan.recipe.views)
+        split: view_logits(
+            model, data.images, views=plan.recipe.views, indices=data.indices(split)
+        )
         for split in (VALIDATION, TEST)
         if len(data.indices(split))
     }
-    calibration = _calibrate(model, data, logits)
     evaluations = {
         split.name.lower(): evaluate_logits(
             logits[split],
@@ -100,16 +102,15 @@ def _provenance(plan: Plan, data: Data, folder: RunFolder) -> dict[str, Any]:
     }
 
 
-def _calibrate(
-    model: Model, data: Data, logits: dict[Split, NDArray[np.float32]]
-) -> dict[str, float | None]:
-    """Fit the temperature on the validation images, and set it on the model."""
-    if VALIDATION not in logits:
+def _calibrate(model: Model, data: Data) -> dict[str, float | None]:
+    """Fit the temperature on one view of the validation images, and set it on the model."""
+    places = data.indices(VALIDATION)
+    if not len(places):
         return {"temperature": 1.0, "ece_before": None, "ece_after": None}
-    labels = data.labels[data.indices(VALIDATION)]
-    model.temperature = fit_temperature(logits[VALIDATION], labels)
+    logits, labels = view_logits(model, data.images, views=1, indices=places), data.labels[places]
+    model.temperature = fit_temperature(logits, labels)
     before, after = (
-        expected_calibration_error(softmax(logits[VALIDATION] / t), labels)
+        expected_calibration_error(softmax(logits, temperature=t), labels)
         for t in (1.0, model.temperature)
     )
     return {"temperature": model.temperature, "ece_before": before, "ece_after": after}
@@ -123,7 +124,7 @@ def _predictions(data: Data, logits: dict[Split, NDArray[np.float32]], temperatu
         ("index", "name", "split", "label", "predicted", "probability", "label_probability")
     )
     for split, values in logits.items():
-        probabilities = softmax(values / temperature)
+        probabilities = softmax(values, temperature=temperature)
         for index, row in zip(data.indices(split).tolist(), probabilities, strict=True):
             label, predicted = int(data.labels[index]), int(row.argmax())
             writer.writerow(

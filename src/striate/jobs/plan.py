@@ -31,6 +31,7 @@ def make_plan(
     where = choose_device(device)
     facts = Facts(
         train_images=len(data.indices(TRAIN)),
+        side=min(data.images.shape[1:3]),
         colour=data.images.shape[3] == 3,
         mirror=data.mirror,
     )
@@ -42,7 +43,9 @@ def make_plan(
         resolved.precision, device=where, multiply_adds=summary.multiply_adds
     )
     plan = Plan(chosen, resolved, seed, where, precision)
-    return plan, [reason, *notes, why, *summary.warnings]
+    # the default net's own choices need no warning
+    warnings = [] if net == "auto" else list(summary.warnings)
+    return plan, [reason, *notes, why, *warnings]
 
 
 def _choose_net(net: str | Net, data: Data) -> tuple[Net, str]:

@@ -141,7 +141,7 @@ def _take_step(task: Task, state: TrainingState, batch: Batch) -> None:
     )
     state.progress = _progress_after(task, state)
     if state.average is not None:
-        state.average.update(state.module, step=state.step, progress=state.progress)
+        state.average.update(state.module)
     with torch.no_grad():
         state.sums.loss += loss.detach() * len(batch.labels)
         state.sums.correct += (logits.argmax(1) == batch.labels).sum()

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from striate.train.recipe import Recipe
 
 REFERENCE_IMAGES = 50_000  # the default rates were found on this many images ...
-REFERENCE_EPOCHS = 8  # ... seen this often ...
-REFERENCE_BATCH = 1000  # ... in batches of this many
+REFERENCE_EPOCHS = 8  # ... seen this often
+LARGEST_BATCH = 1000
+SMALLEST_BATCH = 32
+STEPS_AN_EPOCH = 20
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,13 @@ class Facts:
 
     Args:
         train_images: The number of training images.
+        side: The shorter side of the images, in pixels.
         colour: Whether the images have three channels.
         mirror: Whether a mirrored image keeps its class; None where nobody said.
     """
 
     train_images: int
+    side: int
     colour: bool
     mirror: bool | None
 
@@ -40,6 +44,8 @@ def resolve_recipe(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
         epochs = automatic_epochs(facts.train_images, effort=recipe.effort)
         settings["epochs"] = epochs
         notes.append(f"{epochs} epochs: chosen for {facts.train_images:,} training images")
+    if recipe.augment.translate == "auto":
+        settings["augment.translate"] = automatic_translate(facts.side)
     if recipe.augment.flip == "auto":
         flip, why = automatic_flip(facts)
         settings["augment.flip"] = flip
@@ -48,14 +54,24 @@ def resolve_recipe(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
 
 
 def automatic_batch_size(train_images: int) -> int:
-    """About fifty steps an epoch, in powers of two from 32, and at most 1000.
+    """A twentieth of the images, as a power of two from 32, and at most 1000.
 
     Examples:
         >>> [automatic_batch_size(n) for n in (100, 1_400, 10_000, 50_000)]
-        [32, 32, 256, 1000]
+        [32, 64, 512, 1000]
     """
-    power = 2 ** round(math.log2(max(1, train_images) * REFERENCE_BATCH / REFERENCE_IMAGES))
-    return min(REFERENCE_BATCH, max(32, power))
+    power = 2 ** round(math.log2(max(1.0, train_images / STEPS_AN_EPOCH)))
+    return min(LARGEST_BATCH, max(SMALLEST_BATCH, power))
+
+
+def automatic_translate(side: int) -> int:
+    """Two pixels at 32, in proportion elsewhere: a shift that hides no digit of 8x8.
+
+    Examples:
+        >>> [automatic_translate(side) for side in (8, 28, 32, 96)]
+        [0, 2, 2, 6]
+    """
+    return round(side / 16)
 
 
 def automatic_epochs(train_images: int, *, effort: float = 1.0) -> int:

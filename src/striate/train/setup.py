@@ -20,7 +20,7 @@ from striate.errors import DataError
 from striate.nets import Net
 from striate.train.loop import Task
 from striate.train.recipe import Recipe
-from striate.train.state import EpochSums, TrainingState, evaluated_weights
+from striate.train.state import EpochSums, TrainingState
 from striate.train.stopping import Patience
 
 VALIDATION_BATCH = 500
@@ -79,7 +79,7 @@ def prepare(plan: Plan, data: Data) -> tuple[Task, TrainingState]:
         device=plan.device,
         precision=plan.precision,
         batches=batches,
-        loss=make_loss(recipe.loss, classes=len(data.classes), class_counts=counts),
+        loss=make_loss(recipe.loss, class_counts=counts),
         regularizer=Regularizer(recipe.regularize, classes=len(data.classes)),
         validate=_validator(plan, data),
         initialize=lambda state, restart: _start_again(plan, data, state, restart),
@@ -106,7 +106,6 @@ def _fresh_state(plan: Plan, data: Data, restart: int) -> TrainingState:
         recipe.initialize,
         torch.from_numpy(data.images[first]),
         preprocessing=data.preprocessing,
-        seed=seed,
     )
     module = module.to(plan.device, memory_format=torch.channels_last)
     return TrainingState(
@@ -127,7 +126,8 @@ def _validator(plan: Plan, data: Data) -> Callable[[TrainingState], tuple[float,
 
     def validate(state: TrainingState) -> tuple[float, float]:
         loss = correct = 0.0
-        with evaluated_weights(state), torch.inference_mode():
+        state.module.eval()
+        with state.evaluated(), torch.inference_mode():
             for start in range(0, len(places), VALIDATION_BATCH):
                 chosen = places[start : start + VALIDATION_BATCH]
                 images = torch.from_numpy(data.images[chosen]).to(plan.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -72,9 +73,14 @@ class TrainingState:
             return 0.0
         return self.sums.images / self.batch * self.step / self.seconds
 
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Within it, the module has the weights to evaluate: averaged ones where there are such."""
+        if self.average is None:
+            return nullcontext()
+        return self.average.applied(self.module)
+
     def weights(self) -> dict[str, Tensor]:
-        """A copy on the CPU of the weights to evaluate: the averaged ones where there are such."""
-        source = (
-            self.module.state_dict() if self.average is None else self.average.weights(self.module)
-        )
-        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in source.items()}
+        """A copy on the CPU of the weights to evaluate."""
+        with self.evaluated():
+            state = self.module.state_dict()
+            return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}

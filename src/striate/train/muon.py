@@ -1,0 +1,147 @@
+"""Muon: momentum whose matrix is made orthogonal before each step.
+
+After Jordan et al., Muon: an optimizer for hidden layers in neural networks (2024), with the
+weights brought back to a fixed norm at every step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from striate.nets.layers import LocallyConnected
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steep at 0, so that few steps suffice
+ITERATIONS = 3
+SMALLEST = 1e-7
+# A filter's norm: He et al. (2015) keep the size of what rectifiers pass on by a variance of
+# 2 / fan-in, so a squared norm of 2. Before batch normalisation it cancels out.
+FILTER_NORM = math.sqrt(2)
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """A layer's weight, and how it reads as G matrices with one output a row.
+
+    Args:
+        weight: The parameter.
+        groups: G: the groups of a convolution, the positions of a locally connected layer, else 1.
+        transposed: Whether the first axis is that of the inputs.
+    """
+
+    weight: nn.Parameter
+    groups: int = 1
+    transposed: bool = False
+
+    @classmethod
+    def of(cls, layer: nn.Module, weight: nn.Parameter) -> Filters:
+        """Read the weight of a layer."""
+        if isinstance(layer, nn.ConvTranspose2d):
+            return cls(weight, layer.groups, transposed=True)
+        if isinstance(layer, nn.Conv2d):
+            return cls(weight, layer.groups)
+        return cls(weight, len(weight) if isinstance(layer, LocallyConnected) else 1)
+
+    def matrices(self, tensor: Tensor) -> Tensor:
+        """View or copy a tensor like the weight as (G, outputs, inputs)."""
+        split = tensor.reshape(self._split_shape())
+        return split.permute(self._order(split.ndim)).flatten(2)
+
+    def restore(self, matrices: Tensor) -> Tensor:
+        """Undo `matrices`: a tensor of the weight's shape."""
+        shape = self._split_shape()
+        order = self._order(len(shape))
+        permuted = matrices.reshape([shape[axis] for axis in order])
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return permuted.permute(back).reshape(self.weight.shape)
+
+    def _split_shape(self) -> list[int]:
+        shape = self.weight.shape
+        if len(shape) == 3 and self.groups == shape[0]:
+            return list(shape)
+        return [self.groups, shape[0] // self.groups, *shape[1:]]
+
+    def _order(self, axes: int) -> list[int]:
+        """Outputs, then window, then inputs: in channels_last memory this is no copy."""
+        outputs, inputs = (2, 1) if self.transposed else (1, 2)
+        return [0, outputs, *range(3, axes), inputs]
+
+
+class Muon:
+    """Moves each filter bank by its orthogonalised Nesterov momentum.
+
+    With gradient g: m <- b m + g; u = g + b m; w <- w r sqrt(K) / |w|; w <- w - lr r NS(u), for
+    each of the matrices (K, C F F) in `Filters`, with r = `FILTER_NORM`. The step is relative to
+    the weights and does not depend on the gradient's size: neither does it on the batch size.
+
+    Args:
+        filters: What to move.
+        lr: The step's size relative to the weights, at factor 1.
+        momentum: b.
+        dtype: Of the Newton-Schulz products; bf16 where it is fast.
+    """
+
+    def __init__(
+        self, filters: Sequence[Filters], *, lr: float, momentum: float, dtype: torch.dtype
+    ) -> None:
+        self.lr = lr
+        self.momentum = momentum
+        self._filters = filters
+        self._dtype = dtype
+        self._held = [torch.zeros_like(bank.weight) for bank in filters]
+
+    @torch.no_grad()
+    def step(self, factor: float) -> None:
+        """Move the weights that have a gradient, by `lr` times `factor`."""
+        for bank, held in zip(self._filters, self._held, strict=True):
+            gradient = bank.weight.grad
+            if gradient is None:
+                continue
+            held.mul_(self.momentum).add_(gradient)
+            update = bank.matrices(gradient.add(held, alpha=self.momentum))
+            step = orthogonalise(update, self._dtype).to(held.dtype)
+            weights = bank.matrices(bank.weight)
+            norm = FILTER_NORM * weights.shape[1] ** 0.5
+            moved = weights * (norm / _norm(weights).clamp_min(SMALLEST))
+            moved.sub_(step, alpha=self.lr * factor * FILTER_NORM)
+            bank.weight.copy_(bank.restore(moved))
+
+    @property
+    def memory(self) -> dict[nn.Parameter, dict[str, Tensor]]:
+        """What is remembered of each parameter."""
+        pairs = zip(self._filters, self._held, strict=True)
+        return {bank.weight: {"momentum": held} for bank, held in pairs}
+
+
+def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Bring the singular values of (G, M, N) matrices near 1, keeping the singular vectors.
+
+    Three steps of a Newton-Schulz iteration with an odd polynomial of degree five, from Jordan et
+    al.; singular values above a twentieth of the norm end within 0.5 to 1.3. Zero stays zero.
+
+    Args:
+        matrices: (G, M, N).
+        dtype: Of the matrix products.
+
+    Returns:
+        (G, M, N) of `dtype`.
+    """
+    a, b, c = COEFFICIENTS
+    x = (matrices / (_norm(matrices) + SMALLEST)).to(dtype)
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        quartic = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, quartic, x, beta=a)
+    result: Tensor = x.mT if tall else x
+    return result
+
+
+def _norm(matrices: Tensor) -> Tensor:
+    """The Frobenius norm of each matrix: (G, 1, 1)."""
+    return torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True)
