@@ -10,7 +10,7 @@ from striate.data.names import escape_name, is_hidden
 from striate.data.problem import Problem
 from striate.data.records import FileSource, ImageFile
 from striate.data.sources.tree import compare_trees
-from striate.data.sources.walk import IMAGE_SUFFIXES, Walk, is_image
+from striate.data.sources.walk import IMAGE_SUFFIXES, Walk, is_folder, is_image
 from striate.data.splits import Split
 from striate.errors import DataError
 
@@ -43,9 +43,9 @@ def read_folder(root: Path, *, follow_links: bool = False) -> FileSource:
     unlabelled: list[Problem] = []
     for folder, split in _split_folders(walk):
         entries = walk.entries(folder)
-        folders = [entry for entry in entries if entry.is_dir()]
+        folders = [entry for entry in entries if is_folder(entry)]
         for entry in entries:
-            if not entry.is_dir():
+            if not is_folder(entry):
                 walk.pass_by("ignored", entry.path)
         if not folders:
             unlabelled.append(_unlabelled(walk.name(folder)))
@@ -78,7 +78,7 @@ def file_record(path: str, name: str, label: str, *, split: int, group: str = ""
 def _split_folders(walk: Walk) -> list[tuple[str, int]]:
     """The folders that hold class folders, each with its split; the root if it is not split."""
     entries = walk.entries(walk.root)
-    folders = [entry for entry in entries if entry.is_dir()]
+    folders = [entry for entry in entries if is_folder(entry)]
     if not folders and any(map(is_image, entries)):
         message = "the images lie side by side, not in one folder for each class"
         raise _wrong_layout(walk, message)
@@ -92,7 +92,7 @@ def _split_folders(walk: Walk) -> list[tuple[str, int]]:
 def _class_files(walk: Walk, folder: os.DirEntry[str], split: int) -> Iterator[ImageFile]:
     label = escape_name(folder.name)
     for entry in walk.entries(folder.path):
-        if entry.is_dir():
+        if is_folder(entry):
             _refuse_nested(walk, entry.path)
             walk.pass_by("ignored", entry.path)
         elif is_image(entry):
@@ -103,7 +103,7 @@ def _class_files(walk: Walk, folder: os.DirEntry[str], split: int) -> Iterator[I
 
 def _holds_folders(folder: str) -> bool:
     with os.scandir(folder) as scan:
-        return any(entry.is_dir() and not is_hidden(entry.name) for entry in scan)
+        return any(is_folder(entry) and not is_hidden(entry.name) for entry in scan)
 
 
 def _refuse_nested(walk: Walk, folder: str) -> None:
@@ -133,7 +133,7 @@ def _wrong_layout(walk: Walk, found: str) -> DataError:
 
 def _better_root(walk: Walk) -> str | None:
     """The one folder in the root, if the classes lie in that."""
-    folders = [entry.path for entry in walk.entries(walk.root) if entry.is_dir()]
+    folders = [entry.path for entry in walk.entries(walk.root) if is_folder(entry)]
     if len(folders) == 1 and _holds_folders(folders[0]):
         return f"did you mean {escape_name(folders[0])}?"
     return None

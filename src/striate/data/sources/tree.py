@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from striate.data.names import escape_name, is_hidden
+from striate.data.sources.walk import is_folder
 
 _LINES = 12
 _EACH = 3
@@ -32,9 +33,9 @@ def _draw_below(folder: str, lines: list[str], indent: str, depth: int) -> None:
         return
     with os.scandir(folder) as scan:
         shown = [entry for entry in scan if not is_hidden(entry.name)]
-    shown.sort(key=lambda entry: (not entry.is_dir(), os.fsencode(entry.name)))
+    shown.sort(key=lambda entry: (not is_folder(entry), os.fsencode(entry.name)))
     for entry in shown[:_EACH]:
-        lines.append(f"{indent}{escape_name(entry.name)}{'/' if entry.is_dir() else ''}")
+        lines.append(f"{indent}{escape_name(entry.name)}{'/' if is_folder(entry) else ''}")
         if entry.is_dir(follow_symlinks=False):
             _draw_below(entry.path, lines, indent + "  ", depth - 1)
     if len(shown) > _EACH:

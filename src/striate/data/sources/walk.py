@@ -85,7 +85,7 @@ class Walk:
         if not entry.is_symlink():
             return True
         target = os.path.realpath(entry.path)
-        if entry.is_dir() and contains(target, Path(entry.path).parent):
+        if is_folder(entry) and contains(target, Path(entry.path).parent):
             self.pass_by("link-loop", entry.path)
             return False
         if not self.follow_links and not contains(self.root, target):
@@ -103,7 +103,15 @@ def contains(folder: str | Path, path: str | Path) -> bool:
         return False
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link that leads round in a ring is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def is_image(entry: os.DirEntry[str]) -> bool:
     """Whether an entry claims to be an image: by its suffix, or by having none."""
     suffix = Path(entry.name).suffix.lower()
-    return not entry.is_dir() and (suffix in IMAGE_SUFFIXES or not suffix)
+    return not is_folder(entry) and (suffix in IMAGE_SUFFIXES or not suffix)
