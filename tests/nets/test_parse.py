@@ -169,8 +169,9 @@ line 1, column 3: more than 10000 layers, written out
     "unit(3) relu": """\
 line 1, column 1: `unit` is not defined
     unit(3) relu
-    ^^^^ (known words: conv local tconv whiten maxpool avgpool l2pool gap fc relu tanh sigmoid gelu \
-silu leaky identity softmax bn ln lrn dropout nearest nails unpool reshape code scale skip input)""",
+    ^^^^ (known words: conv local tconv whiten maxpool avgpool l2pool gap fc relu tanh sigmoid \
+gelu silu leaky identity softmax bn ln lrn dropout nearest nails unpool reshape code scale skip \
+input)""",
     "relu(3)": """\
 line 1, column 1: `relu` is a layer and takes no arguments
     relu(3)

@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 
+from striate.errors import NetError
 from striate.nets import load_net, parse_net, zoo_nets
 
 # name: parameters, depth. Counts that torchvision, the papers or their authors' files publish.
@@ -127,8 +128,6 @@ def test_large_nets_run_on_smaller_images(name: str) -> None:
 
 
 def test_unpublished_names_are_refused_with_a_near_one() -> None:
-    from striate.errors import NetError
-
     with pytest.raises(NetError, match="did you mean resnet18"):
         load_net("resnet81")
     with pytest.raises(NetError, match="lists the nets"):

@@ -12,7 +12,7 @@ from striate.errors import NetError
 from striate.nets import rewrite
 from striate.nets.expand import expand
 from striate.nets.graph import Chain, Volume
-from striate.nets.parse import parse_text
+from striate.nets.parse import LONGEST_TEXT, parse_text
 from striate.nets.shapes import Traced, trace
 from striate.nets.source import LocatedNetError
 from striate.nets.summary import Summary, summarize
@@ -126,7 +126,10 @@ def parse_net(text: str) -> Net:
     graph = expand(syntax, text)
     if not graph:
         raise NetError("an empty net", hint="for instance: conv3-32 relu maxpool2 fc-10")
-    return Net(print_text(syntax), syntax.input, graph, syntax, text)
+    canonical = print_text(syntax)
+    if len(canonical) > LONGEST_TEXT:  # spaces are added, and it must parse back
+        raise NetError(f"a net of {len(canonical)} characters; the limit is {LONGEST_TEXT}")
+    return Net(canonical, syntax.input, graph, syntax, text)
 
 
 def _net(syntax: Text) -> Net:

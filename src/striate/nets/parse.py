@@ -13,7 +13,7 @@ from striate.nets.source import LocatedNetError, Place
 from striate.nets.syntax import Branches, Definition, Item, Repeat, Sequence, Text, Use, Word
 from striate.nets.words import WordError, canonical_word, is_word, suggest
 
-LONGEST_TEXT = 50_000  # characters; ResNet-152 is a few hundred
+LONGEST_TEXT = 20_000  # characters; ResNet-152 has a few hundred
 MOST_PARAMETERS = 16  # of a definition
 DEEPEST_NESTING = 32  # brackets within brackets
 
