@@ -166,6 +166,6 @@ def test_all_sets_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {entry.named.name: entry for entry in find_named_sets()}
     assert list(found) == ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
     assert found["digits"].where == "in scikit-learn"
-    assert found["cifar10"].where == "download from www.cs.toronto.edu"
+    assert found["cifar10"].where == "downloaded when used"
     assert found["cifar10"].to_json()["path"] is None
     assert all(len(remote.sha256) == 64 for entry in module.named_sets() for remote in entry.files)

@@ -13,7 +13,7 @@ from striate.data.download import Progress
 from striate.data.findings import find_problems, near_problems
 from striate.data.hashing import digest_images
 from striate.data.names import escape_name
-from striate.data.problem import Problem
+from striate.data.problem import Problem, by_weight
 from striate.data.records import ArraySource, FileSource
 from striate.data.resize import fit_array
 from striate.data.scan import Request
@@ -44,7 +44,7 @@ def assemble_arrays(source: ArraySource, request: Request | None = None) -> Data
         names=source.names,
         splits=source.splits,
         contents=contents,
-        problems=(*source.problems, *findings),
+        problems=by_weight((*source.problems, *findings)),
         root=source.root,
         mirror=source.mirror,
     )
@@ -110,7 +110,9 @@ def assemble_files(
         splits=splits,
         contents=store.contents,
         groups=_number_groups([file.group for file in files]),
-        problems=(*source.problems, *map(_empty_class, empty), *store.problems, *findings),
+        problems=by_weight(
+            (*source.problems, *map(_empty_class, empty), *store.problems, *findings)
+        ),
         root=source.root,
         resize=request.resize,
         background=request.preprocessing([(1, 1)], grey=store.images.shape[3] == 1).background,

@@ -11,7 +11,7 @@ from striate.data.download import Progress
 from striate.data.findings import near_problems
 from striate.data.load import Source, arrays_from_tuple
 from striate.data.nearness import is_searchable, unequal_pairs
-from striate.data.problem import Problem
+from striate.data.problem import Problem, by_weight
 from striate.data.records import FileSource
 from striate.data.scan import Request
 from striate.data.sources.detect import read_source
@@ -70,7 +70,7 @@ def check_data(
         ResourceError: If decoded images cannot be stored.
     """
     data = _load(source, follow_links, progress, cache, threads)
-    problems = (*data.problems, *_near_problems(data))
+    problems = by_weight((*data.problems, *_near_problems(data)))
     height, width, channels = data.images.shape[1:]
     return Check(
         name=data.name,

@@ -25,11 +25,11 @@ _MOST_FILES, _MOST_BYTES = 32, 1 << 22  # of pixels, that one thread decodes at 
 _Given = TypeVar("_Given")
 _Found = TypeVar("_Found")
 _REMARKS = {
-    "transparency": "images are transparent in places and are laid on the background",
-    "sixteen-bit": "images have more than 8 bits a pixel and are scaled to 8",
-    "float": "images have float pixels and are scaled to 8 bits",
-    "animated": "images have several frames or pages; the first one is taken",
-    "exif-rotation": "images are turned upright as their EXIF data say",
+    "transparency": "transparent in places, laid on the background",
+    "sixteen-bit": "more than 8 bits a level, scaled to 8",
+    "float": "float levels, scaled to 8 bits",
+    "animated": "several frames or pages, the first one taken",
+    "exif-rotation": "turned upright as their EXIF data say",
 }
 
 
@@ -196,4 +196,4 @@ def _remarks(
             files[row].name for row, fact in zip(rows, facts, strict=True) if kind in fact.notes
         ]
         if names:
-            yield Problem(kind, tuple(names), f"{len(names)} {message}")
+            yield Problem(kind, tuple(names), f"{message}: {len(names)}")

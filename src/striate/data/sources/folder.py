@@ -127,7 +127,7 @@ def _wrong_layout(walk: Walk, found: str) -> DataError:
     return DataError(
         f"{found}; {compare_trees(walk.root)}",
         path=escape_name(os.fspath(walk.root)),
-        hint=_better_root(walk) or "or give a CSV file with the columns path and label",
+        hint=_better_root(walk) or "a CSV file with the columns path and label works too",
     )
 
 

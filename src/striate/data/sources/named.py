@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -92,12 +91,10 @@ _CIFAR10_HASH = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1d
 _CIFAR100_HASH = "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
 
 _SETS = (
-    NamedSet(
-        "digits", "8x8 handwritten digits, comes with scikit-learn", 1797, (8, 8, 1), 10, "digits"
-    ),
+    NamedSet("digits", "handwritten digits", 1797, (8, 8, 1), 10, "digits"),
     NamedSet(
         "mnist",
-        "handwritten digits (LeCun, Cortes, Burges)",
+        "handwritten digits",
         70_000,
         (28, 28, 1),
         10,
@@ -108,7 +105,7 @@ _SETS = (
     ),
     NamedSet(
         "fashion-mnist",
-        "articles of clothing (Zalando Research)",
+        "articles of clothing",
         70_000,
         (28, 28, 1),
         10,
@@ -120,7 +117,7 @@ _SETS = (
     ),
     NamedSet(
         "cifar10",
-        "small photographs, 10 classes (Krizhevsky)",
+        "small photographs",
         60_000,
         (32, 32, 3),
         10,
@@ -136,7 +133,7 @@ _SETS = (
     ),
     NamedSet(
         "cifar100",
-        "small photographs, 100 classes (Krizhevsky)",
+        "small photographs",
         60_000,
         (32, 32, 3),
         100,
@@ -172,7 +169,7 @@ class FoundSet:
             return "in scikit-learn"
         if self.path is not None:
             return escape_name(str(self.path))
-        return f"download from {urlsplit(self.named.files[0].url).hostname}"
+        return "downloaded when used"
 
     def to_json(self) -> dict[str, object]:
         """The entry of `datasets --json`."""

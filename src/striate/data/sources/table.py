@@ -111,11 +111,9 @@ def _split_code(text: str, path: Path, line: int) -> int:
 def _problems(bad: list[str], outside: list[str]) -> list[Problem]:
     problems = []
     if bad:
-        message = f"{len(bad)} rows without a path or a label are left aside"
+        message = f"rows without a path or a label, left aside: {len(bad)}"
         problems.append(Problem("bad-row", tuple(bad), message))
     if outside:
-        message = f"{len(outside)} images lie outside the table's folder and are left aside"
-        problems.append(
-            Problem("outside-link", tuple(outside), f"{message} (--follow-links takes them)")
-        )
+        message = "outside the table's folder, left aside (--follow-links takes them)"
+        problems.append(Problem("outside-link", tuple(outside), f"{message}: {len(outside)}"))
     return problems

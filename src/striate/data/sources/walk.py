@@ -15,10 +15,10 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"}
 )
 _MESSAGES = {
-    "hidden": "hidden or system files are ignored",
-    "ignored": "files are no images in a class folder and are ignored",
-    "outside-link": "links lead out of the folder and are left aside (--follow-links takes them)",
-    "link-loop": "links lead to a folder that is read already and are left aside",
+    "hidden": "hidden or system files, ignored",
+    "ignored": "not an image in a class folder, ignored",
+    "outside-link": "links out of the folder, left aside (--follow-links takes them)",
+    "link-loop": "links to a folder that is read already, left aside",
 }
 
 
@@ -72,7 +72,7 @@ class Walk:
         for kind, message in _MESSAGES.items():
             names = tuple(dict.fromkeys(self._passed.get(kind, ())))
             if names:
-                yield Problem(kind, names, f"{len(names)} {message}")
+                yield Problem(kind, names, f"{message}: {len(names)}")
 
     def ignored(self) -> tuple[str, ...]:
         """The names of the files that are no images."""
