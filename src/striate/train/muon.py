@@ -144,4 +144,5 @@ def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tenso
 
 def _norm(matrices: Tensor) -> Tensor:
     """The Frobenius norm of each matrix: (G, 1, 1)."""
-    return torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True)
+    return norms

@@ -162,9 +162,9 @@ def make_optimizers(
     w <- (1 - lr weight_decay) w, and `muon`, where it is that of the rest, as below.
 
     Muon's side rates and decay are those of the public records, which *sum* the loss over a batch;
-    ours is the mean. Their step on the sum, with rate r and a decay of d for each image of the batch,
-    is w <- w - r (B g + B d / r w), where g is the gradient of the mean. That is r B (g + d / r w):
-    a step on the mean with rate r B and decay d / r. With these, the recipe's numbers mean the same
+    ours is the mean. Their step on the sum, with rate r and a decay of d for each image, is
+    w <- w - r (B g + B d / r w), where g is the gradient of the mean. That is r B (g + d / r w): a
+    step on the mean with rate r B and decay d / r. With these, the recipe's numbers mean the same
     at any batch size. The groups:
 
     - The head, logits = s (W x + b). A step of rate r changes the logits by r s^2 |x|^2 times the
