@@ -96,6 +96,13 @@ def test_the_nets_are_listed() -> None:
     assert any("vgg16" in line and "2014" in line and "Simonyan" in line for line in lines)
 
 
+def test_a_narrow_terminal_shows_the_first_author() -> None:
+    source = "Krizhevsky, Sutskever and Hinton, ImageNet Classification"
+    assert nets_command._source(source, 80) == "Krizhevsky"
+    assert nets_command._source("He et al., Deep Residual Learning", 80) == "He et al."
+    assert nets_command._source(source, 200) == source
+
+
 def test_the_nets_as_json() -> None:
     listed = {net["name"]: net for net in document("nets")["nets"]}
     assert listed["lenet5"]["depth"] == 5

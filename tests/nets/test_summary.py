@@ -110,3 +110,16 @@ def test_the_measured_speed_is_plausible() -> None:
     speed = measure_speed()
     assert 1e8 < speed.multiply_adds_per_second < 1e14
     assert 1e7 < speed.bytes_per_second < 1e13
+
+
+def test_the_table_in_plain_text() -> None:
+    table = str(parse_net("(conv3-8 | skip) fc-10").summary((4, 4, 1)))
+    assert (
+        table
+        == """\
+layer      output  parameters  multiply-adds  sees
+  conv3-8   4x4x8          80          1,152   3x3
+concat      4x4x9           0              0   3x3
+fc-10      1x1x10       1,450          1,440   6x6
+total                   1,530          2,592"""
+    )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from striate.nets import ZooEntry
+
+
+WIDE = 200  # columns: from here on the table has room for whole sources
 
 
 def command(
@@ -53,6 +58,8 @@ def _print_table(nets: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    # Into a file or a pipe the whole source is written, on a narrow terminal the first author.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("net", no_wrap=True, style="bold")
     table.add_column("year", no_wrap=True)
@@ -66,7 +73,11 @@ def _print_table(nets: list[dict[str, Any]]) -> None:
             "x".join(map(str, net["input"])),
             str(net["depth"]),
             f"{net['parameters']:,}",
-            f"{net['multiply_adds'] / 1e6:,.1f} M",
-            Text(net["source"], no_wrap=True, overflow="ellipsis"),
+            f"{net['multiply_adds'] / 1e6:,.2f} M",
+            Text(_source(net["source"], console.width), no_wrap=True, overflow="ellipsis"),
         )
-    Console(highlight=False).print(table)
+    console.print(table)
+
+
+def _source(source: str, width: int) -> str:
+    return source if width >= WIDE else re.split(",| and ", source, maxsplit=1)[0]

@@ -80,6 +80,22 @@ class Summary:
     batch: int
     memory_bytes: int
 
+    def __str__(self) -> str:
+        """A table in plain text: a row a layer, then the totals."""
+        rows = [
+            ("  " * row.nesting + row.text, "x".join(map(str, row.output)), f"{row.parameters:,}",
+             f"{row.multiply_adds:,}", "x".join(map(str, row.receptive_field)))
+            for row in self.layers
+        ]  # fmt: skip
+        heads = ("layer", "output", "parameters", "multiply-adds", "sees")
+        totals = ("total", "", f"{self.parameters:,}", f"{self.multiply_adds:,}", "")
+        table = [heads, *rows, totals]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        return "\n".join(
+            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+            for line in table
+        )
+
     def step_seconds(self, multiply_adds_per_second: float, bytes_per_second: float) -> float:
         """The predicted time of a training step, from what the machine can do.
 
