@@ -16,7 +16,10 @@ TINY_NET = "conv3-4 relu maxpool2 dropout0.3 fc-3"
 def processes():
     """A context whose processes start in milliseconds: their parent has PyTorch loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["striate.jobs.train", "striate.jobs.resume"])
+    # PyTorch loads its compiler at the first step; a child should not spend its life on that
+    context.set_forkserver_preload(
+        ["striate.jobs.train", "striate.jobs.resume", "torch._dynamo", "scipy.optimize"]
+    )
     return context
 
 

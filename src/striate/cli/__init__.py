@@ -66,9 +66,9 @@ def application() -> Typer:
 
     app = typer.Typer(
         name="striate",
-        help="From a set of labelled images to a trained, understood and shipped convolutional
-        network.", epilog="Every command has --json and --help; --debug shows the traceback of an
-        error.", no_args_is_help=True,
+        help="From labelled images to a trained, understood and shipped convolutional network.",
+        epilog="Every command has --json and --help; --debug shows the traceback of an error.",
+        no_args_is_help=True,
         add_completion=False,
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,
@@ -96,7 +96,9 @@ def _run_application(arguments: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+def _show_warning(
+    message: Warning | str, category: type[Warning], *_: object, **__: object
+) -> None:
     from striate.errors import StriateWarning
 
     if issubclass(category, StriateWarning):
@@ -108,4 +110,5 @@ def _print_error(error: StriateError, *, as_json: bool) -> None:
 
     if as_json:
         print(json.dumps(error.to_json()))
-    print(f"striate: {printable(str(error))}", file=sys.stderr)
+    # the error of a net has lines of its own: the text, and a caret under the place
+    print("\n".join(map(printable, f"striate: {error}".split("\n"))), file=sys.stderr)

@@ -50,8 +50,8 @@ class TerminalEvents(Events):
         self._epochs = progress.epochs
         text = (
             f"loss {progress.loss:.3f}  accuracy {progress.accuracy:6.2%}  "
-            f"{progress.images_per_second:,.0f} images/s  {format_seconds(progress.seconds_left)}
-            left"
+            f"{progress.images_per_second:,.0f} images/s  "
+            f"{format_seconds(progress.seconds_left)} left"
         )
         stage = f"epoch {progress.epoch + 1}/{progress.epochs}"
         self._show(stage, progress.step, progress.steps, text)
@@ -68,9 +68,11 @@ class TerminalEvents(Events):
                 f"  validation {measurement.validation_accuracy:7.2%} "
                 f"(loss {measurement.validation_loss:.4f})"
             )
-        text += f"  {measurement.images_per_second:,.0f} images/s 
-        {format_seconds(measurement.seconds)}" self._console.print(text, markup=False,
-        soft_wrap=True)
+        text += (
+            f"  {measurement.images_per_second:,.0f} images/s  "
+            f"{format_seconds(measurement.seconds)}"
+        )
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def _show(self, stage: str, done: int, total: int, text: str) -> None:
         if not self._live:

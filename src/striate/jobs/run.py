@@ -53,11 +53,3 @@ class Run:
             "test": self.test,
             "stopped": self.stopped,
         }
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Run:
-        """The run of such a document."""
-        paths = {"path": "run", "model": "model", "report": "report"}
-        fields = {name: Path(document[key]) for name, key in paths.items()}
-        rest = {k: v for k, v in document.items() if k not in paths.values()}
-        return cls(**fields, **rest)

@@ -105,8 +105,8 @@ def restore_latest(folder: Path, state: TrainingState, identity: Mapping[str, ob
 
 def state_bytes(state: TrainingState) -> int:
     """The size of a checkpoint, with optimiser state and best weights, before there are any."""
-    weights = sum(tensor.nbytes for tensor in state.module.state_dict().values())
-    return 4 * weights + 100_000
+    weights = [int(tensor.nbytes) for tensor in state.module.state_dict().values()]
+    return 4 * sum(weights) + 100_000
 
 
 def _compare(document: Mapping[str, Any], identity: Mapping[str, object], path: Path) -> None:

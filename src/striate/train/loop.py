@@ -133,7 +133,7 @@ def _take_step(task: Task, state: TrainingState, batch: Batch) -> None:
         logits = task.regularizer.forward(state.module, images)
     loss = task.loss(logits.float(), targets)
     state.optimizers.zero_grad()
-    (loss + task.regularizer.penalty(state.module)).backward()
+    torch.autograd.backward(loss + task.regularizer.penalty(state.module))
     task.regularizer.clip(state.module)
     state.optimizers.step(
         schedule_factor(task.recipe.schedule, state.progress) * state.rate_scale,

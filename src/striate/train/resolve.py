@@ -60,7 +60,7 @@ def automatic_batch_size(train_images: int) -> int:
         >>> [automatic_batch_size(n) for n in (100, 1_400, 10_000, 50_000)]
         [32, 64, 512, 1000]
     """
-    power = 2 ** round(math.log2(max(1.0, train_images / STEPS_AN_EPOCH)))
+    power = 1 << round(math.log2(max(1.0, train_images / STEPS_AN_EPOCH)))
     return min(LARGEST_BATCH, max(SMALLEST_BATCH, power))
 
 

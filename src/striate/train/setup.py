@@ -107,7 +107,7 @@ def _fresh_state(plan: Plan, data: Data, restart: int) -> TrainingState:
         torch.from_numpy(data.images[first]),
         preprocessing=data.preprocessing,
     )
-    module = module.to(plan.device, memory_format=torch.channels_last)
+    module = module.to(plan.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingState(
         module=module,
         optimizers=make_optimizers(module, recipe.optimizer, batch_size=int(recipe.batch_size)),
