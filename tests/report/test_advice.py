@@ -98,6 +98,7 @@ def test_the_list_stays_short(make_facts) -> None:
 
 def test_causes_are_listed_only_at_chance(make_facts) -> None:
     assert causes_of_chance(make_facts(GOOD)) == ()
+    assert "causes above" in next_steps(make_facts(CHANCE))[0]
     causes = causes_of_chance(make_facts(CHANCE, recipe={"optimizer": {"lr": 0.24}}))
     assert len(causes) == 5
     assert any("it was 0.24" in cause for cause in causes)

@@ -20,6 +20,7 @@ LEAKS = frozenset({"leak", "near-duplicate"})
 def next_steps(facts: Facts) -> tuple[str, ...]:
     """At most five things to do, the most urgent first."""
     rules: Sequence[Callable[[Facts], str | None]] = (
+        _find_the_cause,
         _mend_labels,
         _mend_leaks,
         _hold_images_back,
@@ -82,6 +83,12 @@ def _few_images(facts: Facts) -> str | None:
     return None
 
 
+def _find_the_cause(facts: Facts) -> str | None:
+    if facts.at_chance:
+        return "Find out why it has not learned: go through the causes above, from the first."
+    return None
+
+
 def _mend_labels(facts: Facts) -> str | None:
     if facts.kinds & LABEL_PROBLEMS:
         return (
@@ -107,7 +114,7 @@ def _hold_images_back(facts: Facts) -> str | None:
 
 def _train_longer(facts: Facts) -> str | None:
     fitting = overfits(facts) or begins_to_overfit(facts)
-    if facts.at_chance or fitting or not still_improving(facts.points):
+    if facts.at_chance or fitting or not still_improving(facts):
         return None
     epochs = round(facts.points[-1].epoch)
     return f"Train longer: it was still improving. Try `--epochs {2 * max(epochs, 1)}`."

@@ -69,6 +69,7 @@ def _context(inputs: Inputs, *, budget: int) -> dict[str, Any]:
     files, run = inputs.files, inputs.files.run
     summary = inputs.model.net.summary(run.data.size)
     facts = gather_facts(files, net_size(summary))
+    table = layer_table(summary)
     thumbnails = Thumbnails(inputs.data, budget=budget)
     loss, accuracy = learning_curves(
         files.points, baseline=None if facts.majority is None else facts.majority[1]
@@ -91,8 +92,11 @@ def _context(inputs: Inputs, *, budget: int) -> dict[str, Any]:
         "diagram": reliability_diagram(files.predictions),
         "filters": first_filters(inputs.model.module, run.data.size),
         "problems": group_problems(run.data.problems),
-        "table": layer_table(summary),
-        "remarks": (*inputs.remarks, *run.notes),
+        "table": table,
+        "remarks": [
+            *inputs.remarks,
+            *(note for note in run.notes if note not in table.warnings),
+        ],
         "provenance": provenance(files),
         "sources": trace(files),
         **_images(facts, files, thumbnails),
@@ -149,8 +153,8 @@ def key_figures(facts: Facts) -> tuple[tuple[str, str], ...]:
         figures.append(("Epochs", f"{facts.last.epoch:g}"))
     if isinstance(seconds := result.get("seconds"), int | float):
         figures.append(("Training time", duration(seconds)))
-    if isinstance(rate := result.get("images_per_second"), int | float):
-        figures.append(("Images per second", count(round(rate))))
+    if facts.last is not None and facts.last.images_per_second:
+        figures.append(("Images per second", count(round(facts.last.images_per_second))))
     figures.append(("Parameters", compact(facts.net.parameters)))
     return tuple((name.capitalize(), value) for name, value in figures)
 

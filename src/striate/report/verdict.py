@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -196,7 +197,7 @@ def _fit(facts: Facts) -> Finding | None:
     if risen:
         text = f"It begins to overfit: the validation loss rose again ({figures}).{_kept(facts)}"
         return Finding("Does it overfit", text, "fair")
-    if still_improving(facts.points):
+    if still_improving(facts):
         text = f"No, it was still improving when it stopped: {figures}."
         return Finding("Does it overfit", text, "fair")
     return Finding("Does it overfit", f"No: {figures}.", "good")
@@ -231,13 +232,18 @@ def best_point(points: tuple[Point, ...]) -> Point | None:
     return min(tried, key=lambda point: point.validation_loss or 0.0, default=None)
 
 
-def still_improving(points: tuple[Point, ...]) -> bool:
-    """Whether validation accuracy rose over the last third of the training, to its best."""
-    shares = [p.validation_accuracy for p in points if p.validation_accuracy is not None]
+def still_improving(facts: Facts) -> bool:
+    """Whether validation accuracy rose over the last third of the training, to its best.
+
+    By more than STILL_IMPROVING, and by more than two standard errors of the accuracy.
+    """
+    found = [point.validation_accuracy for point in facts.points]
+    shares = [share for share in found if share is not None]
     if len(shares) < 3:
         return False
-    earlier = shares[-1 - max(1, len(shares) // 3)]
-    return shares[-1] >= max(shares) and shares[-1] - earlier > STILL_IMPROVING
+    last, earlier = shares[-1], shares[-1 - len(shares) // 3]
+    error = math.sqrt(last * (1 - last) / max(1, facts.run.data.counts.validation))
+    return last >= max(shares) and last - earlier > max(STILL_IMPROVING, 2 * error)
 
 
 def _calibration(facts: Facts) -> Finding | None:
