@@ -106,6 +106,14 @@ def test_against_the_majority_class(make_facts) -> None:
     assert "times" not in said(make_facts(PERFECT))["Against chance"]
 
 
+def test_a_gain_that_is_real_and_small_is_no_learning(make_facts) -> None:
+    facts = make_facts([[5200, 4800], [4800, 5200]])
+    assert "hardly better" in headline(facts)
+    assert "does hardly better" in said(facts)["Against chance"]
+    uneven = make_facts([[9000, 0], [100, 900]])
+    assert uneven.at_chance is False
+
+
 def test_what_is_confused(make_facts) -> None:
     assert said(make_facts([[48, 2], [5, 45]]))["What it confuses"] == (
         "7 mistakes. Most often it takes “dog” for “cat” (5 of 50) and “cat” for “dog” (2 of 50)."

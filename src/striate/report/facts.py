@@ -10,6 +10,8 @@ from striate.evaluate import Evaluation, wilson_interval
 from striate.report.files import Point, RunFiles, RunRecord, Split
 from striate.report.reliability import calibration_noise
 
+HARDLY_BETTER = 0.05
+
 
 @dataclass(frozen=True)
 class Confusion:
@@ -62,17 +64,12 @@ class Facts:
     @property
     def majority(self) -> tuple[str, float] | None:
         """The commonest class of the evaluated split, and the accuracy of always answering it."""
-        if self.scores is None:
-            return None
-        largest = max(self.scores.classes, key=lambda scores: scores.support)
-        return largest.name, largest.support / self.scores.images
+        return None if self.scores is None else majority_answer(self.scores)
 
     @property
     def at_chance(self) -> bool:
-        """Whether the accuracy cannot be told from that of always answering the commonest class."""
-        if self.scores is None or self.majority is None:
-            return False
-        return self.scores.interval[0] <= self.majority[1]
+        """Whether the net learned nothing to speak of."""
+        return self.scores is not None and is_at_chance(self.scores)
 
     @property
     def last(self) -> Point | None:
@@ -117,6 +114,23 @@ def gather_facts(files: RunFiles, net: NetSize) -> Facts:
         calibration_noise=calibration_noise(predictions),
         sure_mistakes=int(np.count_nonzero(certain & predictions.wrong)),
     )
+
+
+def majority_answer(scores: Evaluation) -> tuple[str, float]:
+    """The commonest class, and the accuracy of always answering it."""
+    largest = max(scores.classes, key=lambda figures: figures.support)
+    return largest.name, largest.support / scores.images
+
+
+def is_at_chance(scores: Evaluation) -> bool:
+    """Whether a net does no better, or hardly better, than always answering the commonest class.
+
+    No better: the 95 % interval of its accuracy reaches down to that answer's. Hardly better: it
+    avoids less than HARDLY_BETTER of that answer's mistakes.
+    """
+    _, share = majority_answer(scores)
+    avoided = scores.accuracy - share
+    return scores.interval[0] <= share or avoided < HARDLY_BETTER * (1 - share)
 
 
 def most_confused(scores: Evaluation | None) -> tuple[Confusion, ...]:

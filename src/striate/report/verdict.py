@@ -49,7 +49,8 @@ def headline(facts: Facts) -> str:
         return "Trained, and not yet tried on images it has not seen."
     share = percent(facts.scores.accuracy)
     if facts.at_chance:
-        return f"It has not learned: right {share} of the time, no better than one fixed answer."
+        better = "no better" if _within_noise(facts) else "hardly better"
+        return f"It has not learned: right {share} of the time, {better} than one fixed answer."
     if facts.scores.accuracy == 1:
         return (
             f"Right on every one of {plural(facts.scores.images, 'image')} it had not trained on."
@@ -149,13 +150,21 @@ def _baseline(facts: Facts) -> Finding | None:
     fixed = f"Always answering {quoted(name)} would be right {percent(share)} of the time"
     guesses = f"Guessing: {percent(facts.chance)}."
     if facts.at_chance:
-        text = f"{fixed}. The net cannot be told from that: it has not learned. {guesses}"
+        net = "cannot be told from that" if _within_noise(facts) else "does hardly better"
+        text = f"{fixed}. The net {net}: it has not learned. {guesses}"
         return Finding(topic, text, "poor")
     if facts.scores.accuracy == 1:
         return Finding(topic, f"{fixed}. {guesses}", "good")
     times = (1 - share) / (1 - facts.scores.accuracy)
     text = f"{fixed}, with {times:.{0 if times >= 10 else 1}f} times as many mistakes. {guesses}"
     return Finding(topic, text, "good" if times >= 2 else "fair")
+
+
+def _within_noise(facts: Facts) -> bool:
+    """Whether the accuracy's interval reaches down to that of one fixed answer."""
+    if facts.scores is None or facts.majority is None:
+        return False
+    return facts.scores.interval[0] <= facts.majority[1]
 
 
 def _confusions(facts: Facts) -> Finding | None:
