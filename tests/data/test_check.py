@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data import Check, check_data, load_data
+from striate.data import Check, Problem, check_data, load_data
+from striate.data.problem import KINDS, by_weight
 from striate.errors import DataError
 
 
@@ -81,3 +82,13 @@ def test_arrays_and_data_are_checked_too(make_folder: Callable) -> None:
 def test_small_grey_images_are_not_searched_and_that_is_said() -> None:
     images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
     assert list(kinds(check_data((images, [0, 1] * 3)))) == ["not-searched"]
+
+
+def test_kinds_are_sorted_by_weight() -> None:
+    shuffled = [Problem(kind, (), "") for kind in sorted(KINDS)]
+    assert [problem.kind for problem in by_weight(shuffled)] == list(KINDS)
+
+
+def test_every_kind_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    assert [kind for kind in KINDS if f"`{kind}`" not in text] == []

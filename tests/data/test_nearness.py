@@ -64,6 +64,12 @@ def test_different_images_are_no_pairs() -> None:
     assert len(near_duplicates(pictures(300, 48))) == 0
 
 
+def test_grey_images_are_searched_too() -> None:
+    images = pictures(20)[..., :1]
+    pairs = near_duplicates(np.concatenate((images, images // 2 + 60)))
+    assert {(int(a), int(b)) for a, b in pairs} == {(k, k + 20) for k in range(20)}
+
+
 def test_flat_images_are_no_pairs() -> None:
     assert len(near_duplicates(np.full((50, 64, 64, 3), 200, np.uint8))) == 0
 

@@ -50,20 +50,23 @@ def test_an_image_without_a_group_is_alone(pool: Path) -> None:
 
 
 def test_rows_without_a_label_are_listed(pool: Path) -> None:
-    path = write(pool, "path,label", *rows(4), "pool/005.png,", "", ",x")
+    path = write(pool, "path,label", *rows(10) * 5, "pool/005.png,", "", ",x")
     (problem,) = read_table(path).problems
     assert problem.kind == "bad-row"
-    assert problem.paths == ("line 6", "line 8")
+    assert problem.paths == ("line 52", "line 54")
 
 
 def test_paths_out_of_the_folder_need_the_flag(pool: Path, make_folder: Callable) -> None:
     make_folder({"far": 2}, root=pool.parent / "other", seed=77)
     outside = pool.parent / "other" / "far" / "000.png"
-    path = write(pool, "path,label", *rows(4), "../other/far/001.png,x", f"{outside},y")
+    lines = ["../other/far/001.png,x", f"{outside},y"]
+    path = write(pool, "path,label", *rows(10) * 5, *lines)
     source = read_table(path)
-    assert len(source.files) == 4
+    assert len(source.files) == 50
     assert source.problems[0].kind == "outside-link"
-    assert len(load_data(path, follow_links=True)) == 6
+    assert len(load_data(path, follow_links=True)) == 52
+    with pytest.raises(DataError, match="outside the table's folder.*: 2"):
+        load_data(write(pool, "path,label", *rows(10), *lines))
 
 
 @pytest.mark.parametrize(

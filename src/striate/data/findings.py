@@ -61,8 +61,10 @@ def _equal_images(contents: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
     keys = content_keys(contents)
     order = np.argsort(keys, kind="stable")
     starts = np.flatnonzero(np.append(True, keys[order][1:] != keys[order][:-1]))
-    groups = [group for group in np.split(order, starts[1:]) if len(group) > 1]
-    return sorted(groups, key=lambda group: int(group[0]))
+    stops = np.append(starts[1:], len(order))
+    several = stops - starts > 1
+    spans = zip(starts[several].tolist(), stops[several].tolist(), strict=True)
+    return sorted((order[start:stop] for start, stop in spans), key=lambda group: int(group[0]))
 
 
 def _contradictions(
@@ -86,11 +88,9 @@ def _class_problems(
     names: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str]
 ) -> Iterator[Problem]:
     counts = np.bincount(labels, minlength=len(classes))
-    for label, count in enumerate(counts.tolist()):
-        if count == 1:
-            only = names[int(np.flatnonzero(labels == label)[0])]
-            message = f"the class {classes[label]} has one image, which stays in training"
-            yield Problem("single-image-class", (only,), message)
+    for place in np.flatnonzero(counts[labels] == 1).tolist():
+        message = f"the class {classes[labels[place]]} has one image, which stays in training"
+        yield Problem("single-image-class", (names[place],), message)
     largest, smallest = int(counts.argmax()), int(counts.argmin())
     if counts[largest] >= _IMBALANCE * counts[smallest]:
         most = f"{classes[largest]} has {counts[largest]} images"

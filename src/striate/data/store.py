@@ -6,7 +6,7 @@ found). The key is a hash of the listing (path below the root, bytes, times of c
 is asked for, so that a changed file gives another store.
 
 It is written into a folder of another name, synced and renamed: it is there as a whole or not at
-all.
+all. A store that nobody has opened for a month is removed when another one is made.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,8 @@ from striate.errors import ResourceError
 
 _FORMAT = 1
 _SUFFIX = ".tmp-"
+_INDEX = "index.json"  # its time of writing is when the store was last opened
+_KEPT_SECONDS = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +91,8 @@ def open_store(
         stores.mkdir(parents=True, exist_ok=True)
         store = _read(place)
         if store is not None:
+            with suppress(OSError):  # a cache that may only be read still serves
+                os.utime(place / _INDEX)
             return store
         with locked(place.with_suffix(".lock")):
             _sweep(stores, place.name)
@@ -170,7 +175,7 @@ def _write_index(folder: Path, scan: Scan) -> None:
     _write_array(folder / "digests.npy", digests)
     _write_array(folder / "rows.npy", np.array(scan.rows, np.int64))
     document = {"format": _FORMAT, "problems": [problem.to_json() for problem in scan.problems]}
-    with (folder / "index.json").open("w", encoding="utf-8") as file:
+    with (folder / _INDEX).open("w", encoding="utf-8") as file:
         json.dump(document, file)
         file.flush()
         os.fsync(file.fileno())
@@ -196,7 +201,7 @@ def _write_array(path: Path, array: NDArray[np.generic]) -> None:
 def _read(place: Path) -> Store | None:
     """The store at a place, or None where there is none or it is damaged."""
     try:
-        document = json.loads((place / "index.json").read_text(encoding="utf-8"))
+        document = json.loads((place / _INDEX).read_text(encoding="utf-8"))
         rows, contents, near = (
             np.load(place / f"{name}.npy", allow_pickle=False)
             for name in ("rows", "digests", "near")
@@ -215,8 +220,13 @@ def _read(place: Path) -> Store | None:
 
 
 def _sweep(stores: Path, mine: str) -> None:
-    """Remove what killed processes left; a folder whose lock is held belongs to a living one."""
-    for folder in stores.glob(f"*{_SUFFIX}*"):
+    """Remove what killed processes left, and stores that have not been opened for long.
+
+    A folder whose lock is held belongs to a living process.
+    """
+    leftovers = set(stores.glob(f"*{_SUFFIX}*"))
+    oldest = time.time() - _KEPT_SECONDS
+    for folder in leftovers | {i.parent for i in stores.glob(f"*/{_INDEX}") if _time(i) < oldest}:
         key = folder.name.partition(_SUFFIX)[0]
         if key == mine:
             shutil.rmtree(folder, ignore_errors=True)
@@ -224,6 +234,14 @@ def _sweep(stores: Path, mine: str) -> None:
         with locked(stores / f"{key}.lock", wait=False) as held:
             if held:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _time(path: Path) -> float:
+    """When a file was last written; now, if it has just gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return time.time()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -20,6 +20,7 @@ _COLUMNS = {
     "split": ("split",),
     "group": ("group",),
 }
+_LARGEST_LOST_SHARE = 0.05  # as of images that cannot be read
 _HINT = "expected a first line with the columns path and label, and perhaps split and group"
 
 
@@ -50,9 +51,10 @@ def read_table(path: Path, *, follow_links: bool = False) -> FileSource:
         label = escape_name(row["label"])
         files.append(file_record(place, name, label, split=split, group=row["group"]))
     problems = _problems(bad, outside)
-    if not files:
-        reason = problems[0].message if problems else "it has no rows"
-        raise DataError(f"no images: {reason}", path=path, hint=_HINT)
+    lost = len(bad) + len(outside)
+    if not files or lost > _LARGEST_LOST_SHARE * (lost + len(files)):
+        reasons = "; ".join(problem.message for problem in problems) or "it has no rows"
+        raise DataError(f"too few rows can be used: {reasons}", path=path, hint=_HINT)
     files.sort(key=lambda file: (file.name.encode(), file.label))
     classes = tuple(sorted({file.label for file in files}))
     return FileSource(escape_name(path.stem), root, tuple(files), classes, tuple(problems))
