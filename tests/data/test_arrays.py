@@ -127,3 +127,11 @@ def test_test_images_need_their_labels_and_the_same_shape() -> None:
         Data.from_arrays(
             images(6, 8, 8), LABELS, test_images=images(3, 9, 8), test_labels=[0, 1, 2]
         )
+
+
+def test_a_class_without_images_is_said_and_keeps_its_number() -> None:
+    data = Data.from_arrays(images(6, 8, 8), LABELS, classes=["a", "b", "c", "d"])
+    assert data.counts() == {"a": 2, "b": 2, "c": 2, "d": 0}
+    assert [(p.kind, p.paths) for p in data.problems] == [("empty-class", ("d",))]
+    with pytest.raises(DataError, match="only class with images is b; without images: a, c"):
+        Data.from_arrays(images(6, 8, 8), LABELS * 0 + 1, classes=["a", "b", "c"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -74,7 +75,7 @@ def _class_table(check: Check) -> Table:
     table.add_column("")
     largest = max(check.classes.values())
     for name, count in check.classes.items():
-        bar = "━" * max(1, round(WIDEST_BAR * count / largest))
+        bar = "━" * math.ceil(WIDEST_BAR * count / largest)
         table.add_row(Text(name), f"{count:,}", Text(bar, "cyan"))
     return table
 

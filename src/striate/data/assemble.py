@@ -1,4 +1,4 @@
-"""From what a source hands on to `Data`: decoded, checked, numbered."""
+"""From a listing of files to `Data`: decoded, checked, numbered."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 
 from striate.data.dataset import Data
 from striate.data.download import Progress
-from striate.data.findings import find_problems, near_problems
-from striate.data.hashing import digest_images
+from striate.data.findings import find_problems, near_problems, refuse_few_classes
 from striate.data.names import escape_name
 from striate.data.problem import Problem, by_weight
-from striate.data.records import ArraySource, FileSource
+from striate.data.records import FileSource
 from striate.data.resize import fit_array
 from striate.data.scan import Request
 from striate.data.store import Store, open_store
@@ -25,30 +24,6 @@ BAD_KINDS = ("unreadable", "truncated", "too-large", "too-many-frames", "vanishe
 _LARGEST_BAD_SHARE = 0.05
 _LARGEST_VANISHED_SHARE = 0.01
 _SHOWN = 3
-
-
-def assemble_arrays(source: ArraySource, request: Request | None = None) -> Data:
-    """Make `Data` of arrays; they are copied only where another size is asked for.
-
-    Raises:
-        DataError: If there are under two classes.
-    """
-    _refuse_few_classes(source.classes, (), source.root or source.name)
-    contents = digest_images(source.images)
-    findings = find_problems(source.names, source.labels, source.splits, contents, source.classes)
-    data = Data(
-        name=source.name,
-        classes=source.classes,
-        images=source.images,
-        labels=source.labels,
-        names=source.names,
-        splits=source.splits,
-        contents=contents,
-        problems=by_weight((*source.problems, *findings)),
-        root=source.root,
-        mirror=source.mirror,
-    )
-    return data if request is None else resize_data(data, request)
 
 
 def resize_data(data: Data, request: Request) -> Data:
@@ -92,7 +67,7 @@ def assemble_files(
     files = [source.files[row] for row in store.rows.tolist()]
     classes = tuple(sorted({file.label for file in files}))
     empty = [name for name in source.classes if name not in classes]
-    _refuse_few_classes(classes, empty, source.root)
+    refuse_few_classes(classes, empty, source.root)
     number_of = {name: number for number, name in enumerate(classes)}
     names = tuple(file.name for file in files)
     labels = np.array([number_of[file.label] for file in files], np.int64)
@@ -146,14 +121,4 @@ def _refuse_bad(source: FileSource, store: Store) -> None:
         f"{len(bad)} of {total} images cannot be used: {shown}{more}",
         path=escape_name(str(source.root)),
         hint="striate check lists them all",
-    )
-
-
-def _refuse_few_classes(classes: Sequence[str], empty: Sequence[str], where: object) -> None:
-    if len(classes) >= 2:
-        return
-    named = f"the only class with images is {classes[0]}" if classes else "no class has images"
-    beside = f"; without images: {', '.join(empty[:10])}" if empty else ""
-    raise DataError(
-        f"{named}{beside}", path=escape_name(str(where)), hint="at least two classes are needed"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from striate.data.assemble import assemble_arrays, assemble_files
+from striate.data.assemble import assemble_files
 from striate.data.dataset import Data
 from striate.data.download import Progress
 from striate.data.findings import near_problems
@@ -99,7 +99,7 @@ def _load(
         return assemble_files(
             found, Request(), cache=cache, threads=threads, progress=progress, strict=False
         )
-    return assemble_arrays(found)
+    return Data.from_source(found)
 
 
 def _near_problems(data: Data) -> tuple[Problem, ...]:

@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from striate.data.hashing import manifest_hash
+from striate.data.findings import find_problems
+from striate.data.hashing import digest_images, manifest_hash
 from striate.data.preprocessing import Preprocessing, Resize
-from striate.data.problem import Problem
+from striate.data.problem import Problem, by_weight
+from striate.data.records import ArraySource
+from striate.data.sources.arrays import read_arrays
 from striate.data.splits import TEST, TRAIN, Split, assign_splits, join_groups
 from striate.data.statistics import channel_statistics
 from striate.errors import DataError
@@ -83,15 +86,32 @@ class Data:
         Raises:
             DataError: If shapes, ranges or labels do not fit.
         """
-        from striate.data.assemble import assemble_arrays  # noqa: PLC0415 - it builds Data
-        from striate.data.sources.arrays import read_arrays  # noqa: PLC0415
-
         parts = {"train": (images, labels)}
         if (test_images is None) != (test_labels is None):
             raise DataError("test_images and test_labels must be given together", path=name)
         if test_images is not None and test_labels is not None:
             parts["test"] = (test_images, test_labels)
-        return assemble_arrays(read_arrays(parts, classes=classes, name=name))
+        return cls.from_source(read_arrays(parts, classes=classes, name=name))
+
+    @classmethod
+    def from_source(cls, source: ArraySource) -> Data:
+        """Check what a source of arrays hands on; nothing is copied."""
+        contents = digest_images(source.images)
+        findings = find_problems(
+            source.names, source.labels, source.splits, contents, source.classes
+        )
+        return cls(
+            name=source.name,
+            classes=source.classes,
+            images=source.images,
+            labels=source.labels,
+            names=source.names,
+            splits=source.splits,
+            contents=contents,
+            problems=by_weight((*source.problems, *findings)),
+            root=source.root,
+            mirror=source.mirror,
+        )
 
     def __len__(self) -> int:
         """The number of images, N."""

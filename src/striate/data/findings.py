@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.hashing import content_keys
+from striate.data.names import escape_name
 from striate.data.problem import Problem
 from striate.data.splits import UNASSIGNED, Split
+from striate.errors import DataError
 
 _IMBALANCE = 10  # times as many images in the largest class as in the smallest
 
@@ -56,6 +58,26 @@ def near_problems(
         yield Problem("near-duplicate", (names[first], names[second]), message)
 
 
+def refuse_few_classes(classes: Sequence[str], empty: Sequence[str], where: object) -> None:
+    """Refuse a data set in which under two classes have images.
+
+    Args:
+        classes: The classes that have images.
+        empty: Those that have none.
+        where: The folder, file or name of the data set.
+
+    Raises:
+        DataError: If there are under two; it names them.
+    """
+    if len(classes) >= 2:
+        return
+    named = f"the only class with images is {classes[0]}" if classes else "no class has images"
+    beside = f"; without images: {', '.join(empty[:10])}" if empty else ""
+    raise DataError(
+        f"{named}{beside}", path=escape_name(str(where)), hint="at least two classes are needed"
+    )
+
+
 def _equal_images(contents: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
     """The places of the images of equal content, for each content there is more than once."""
     keys = content_keys(contents)
@@ -91,7 +113,10 @@ def _class_problems(
     for place in np.flatnonzero(counts[labels] == 1).tolist():
         message = f"the class {classes[labels[place]]} has one image, which stays in training"
         yield Problem("single-image-class", (names[place],), message)
-    largest, smallest = int(counts.argmax()), int(counts.argmin())
+    for label in np.flatnonzero(counts == 0).tolist():
+        yield Problem("empty-class", (classes[label],), f"the class {classes[label]} has no images")
+    largest = int(counts.argmax())
+    smallest = int(np.where(counts > 0, counts, counts.max()).argmin())
     if counts[largest] >= _IMBALANCE * counts[smallest]:
         most = f"{classes[largest]} has {counts[largest]} images"
         least = f"{classes[smallest]} {counts[smallest]}"

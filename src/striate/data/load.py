@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from striate.data.assemble import assemble_arrays, assemble_files, resize_data
+from striate.data.assemble import assemble_files, resize_data
 from striate.data.dataset import Data
 from striate.data.download import Progress
 from striate.data.preprocessing import LARGEST_SIDE, RESIZES, Resize
@@ -60,7 +60,7 @@ def load_data(
         return resize_data(arrays_from_tuple(source), request)
     found = read_source(source, follow_links=follow_links, cache=cache, progress=progress)
     if isinstance(found, ArraySource):
-        return assemble_arrays(found, request)
+        return resize_data(Data.from_source(found), request)
     return assemble_files(found, request, cache=cache, threads=threads, progress=progress)
 
 
@@ -79,7 +79,7 @@ def make_request(size: int, resize: str, background: tuple[int, ...] | None) -> 
     )
     if not good:
         raise UsageError(f"{background} is no colour", path="background", hint="1 or 3 of 0..255")
-    return Request(size, resize, background)  # type: ignore[arg-type]
+    return Request(size, cast(Resize, resize), background)
 
 
 def arrays_from_tuple(arrays: tuple[Any, ...]) -> Data:

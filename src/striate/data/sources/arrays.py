@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from striate.data.findings import refuse_few_classes
 from striate.data.names import escape_name
 from striate.data.records import ArraySource
 from striate.data.splits import Split
@@ -82,9 +83,13 @@ def join_parts(
         mirror: Whether a mirrored image keeps its class.
 
     Raises:
-        DataError: If a label is not among the classes.
+        DataError: If a label is not among the classes, or under two classes have images.
     """
     class_names, numbers = _number_labels(labels, classes, where=root or name)
+    filled = np.bincount(numbers, minlength=len(class_names)) > 0
+    present = [name for name, some in zip(class_names, filled, strict=True) if some]
+    absent = [name for name, some in zip(class_names, filled, strict=True) if not some]
+    refuse_few_classes(present, absent, root or name)
     alone = list(counts) == ["train"]
     codes = [Split.UNASSIGNED if alone else SPLIT_NAMES[part] for part in counts]
     return ArraySource(
