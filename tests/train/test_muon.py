@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from striate.nets.layers import LocallyConnected
-from striate.train.muon import FILTER_NORM, Filters, Muon, orthogonalise
+from striate.train.muon import Filters, Muon, orthogonalise
 
 LAYERS = [
     nn.Conv2d(5, 8, 3),
@@ -93,25 +93,24 @@ def test_two_steps_are_those_of_the_formula(memory_format):
         g = gradient.flatten(1).double()
         buffer = 0.6 * buffer + g
         update = orthogonalise((g + 0.6 * buffer)[None], torch.float64)[0]
-        weight = weight * math.sqrt(2 * 4) / weight.norm()
-        weight = weight - 0.2 * factor * math.sqrt(2) * update
+        weight = weight * math.sqrt(4) / weight.norm()
+        weight = weight - 0.2 * factor * update
         torch.testing.assert_close(
             layer.weight.detach().flatten(1).double(), weight, atol=1e-5, rtol=1e-5
         )
     assert layer.weight.is_contiguous(memory_format=memory_format)
 
 
-def test_before_batch_norm_the_norm_of_filters_does_not_matter():
-    """Muon's step relative to the weights is the same at any filter norm: r cancels out."""
-    layer = nn.Conv2d(3, 4, 3, bias=False)
-    muon = Muon([Filters.of(layer, layer.weight)], lr=0.2, momentum=0.0, dtype=torch.float32)
-    start = layer.weight.detach().clone()
-    gradient = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
-    layer.weight.grad = gradient.clone()
-    muon.step(1.0)
-    public = start * 4**0.5 / start.norm()
-    public -= 0.2 * orthogonalise(gradient.flatten(1)[None])[0].view_as(start)
-    torch.testing.assert_close(layer.weight.detach() / FILTER_NORM, public)
+def test_filters_have_a_pace_of_their_own():
+    layer = nn.Linear(3, 4)
+    start = layer.weight.detach().clone() * 2 / layer.weight.detach().norm()
+    moved = []
+    for pace in (1.0, 0.25):
+        bank = Filters.of(layer, nn.Parameter(start.clone()), pace)
+        bank.weight.grad = torch.arange(12.0).view(4, 3)
+        Muon([bank], lr=0.2, momentum=0.6, dtype=torch.float32).step(1.0)
+        moved.append(bank.weight.detach() - start)
+    torch.testing.assert_close(moved[1], 0.25 * moved[0])
 
 
 def test_a_zero_gradient_only_sets_the_norm_and_none_does_nothing():
@@ -122,7 +121,7 @@ def test_a_zero_gradient_only_sets_the_norm_and_none_does_nothing():
     assert torch.equal(layer.weight, start)
     layer.weight.grad = torch.zeros_like(start)
     muon.step(1.0)
-    torch.testing.assert_close(layer.weight.detach(), start * math.sqrt(8) / start.norm())
+    torch.testing.assert_close(layer.weight.detach(), start * 2 / start.norm())
 
 
 def test_weights_that_are_all_zero_stay_finite():

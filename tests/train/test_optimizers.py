@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.nets import parse_net
-from striate.train.optimizers import Optimizers, make_optimizers
+from striate.train.optimizers import Optimizers, _muon_groups, make_optimizers
 from striate.train.recipe import Optimizer
 
 NAMES = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "muon")
@@ -281,7 +281,7 @@ def test_muons_side_rates_are_those_of_the_records():
     text = "whiten2 gelu conv3-8 gelu conv3-256 bn gelu maxpool7 fc-10b0 scale1/256"
     step = moves(text, (8, 8, 3), batch_size=100)
     assert is_all(step["layers.whiten1.bias"], 0.053 * 100 * 0.5)
-    assert is_all(step["layers.conv1.bias"], 0.053 * 100)
+    assert is_all(step["layers.conv1.bias"], 0.053 * 100 / 64)
     assert is_all(step["layers.bn1.bias"], 0.053 * 100)
     assert is_all(step["layers.bn1.weight"], 0.053 * 100 / 64)
     assert is_all(step["layers.fc1.weight"], 0.67 * 100)
@@ -353,3 +353,20 @@ def test_a_state_of_another_net_is_refused():
     state["memory"][key] = {"momentum_buffer": torch.zeros(5)}
     with pytest.raises(ValueError, match=r"shape \(5,\) for a parameter of \(8,\)"):
         optimizers.load_state_dict(state)
+
+
+def test_filters_without_normalisation_move_at_a_quarter():
+    torch.manual_seed(0)
+    text = "conv3-8 relu conv3-8 bn relu (conv3-8 ln relu conv3-8 bn + skip) relu fc-9 fc-3"
+    module = parse_net(text).build((8, 8, 3))
+    filters, _ = _muon_groups(module, choice("muon"), 10)
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    paces = {names[bank.weight].split(".")[-2]: bank.pace for bank in filters}
+    assert paces == {"conv1": 0.25, "conv2": 1, "conv3": 1, "conv4": 1, "fc1": 0.25}
+
+
+@pytest.mark.parametrize("depth", [2, 10])
+def test_muon_trains_plain_nets_deep_or_not(depth):
+    module = net("conv3-16 relu " * depth + "maxpool9 fc-16 relu fc-3")
+    losses = train(module, make_optimizers(module, Optimizer(), batch_size=24), 60)
+    assert losses[-1] < 0.5 * losses[0]

@@ -6,7 +6,6 @@ weights brought back to a fixed norm at every step.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,9 +17,6 @@ from striate.nets.layers import LocallyConnected
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steep at 0, so that few steps suffice
 ITERATIONS = 3
 SMALLEST = 1e-7
-# A filter's norm: He et al. (2015) keep the size of what rectifiers pass on by a variance of
-# 2 / fan-in, so a squared norm of 2. Before batch normalisation it cancels out.
-FILTER_NORM = math.sqrt(2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,20 +27,23 @@ class Filters:
         weight: The parameter.
         groups: G: the groups of a convolution, the positions of a locally connected layer, else 1.
         transposed: Whether the first axis is that of the inputs.
+        pace: Their rate as a share of that of others.
     """
 
     weight: nn.Parameter
     groups: int = 1
     transposed: bool = False
+    pace: float = 1.0
 
     @classmethod
-    def of(cls, layer: nn.Module, weight: nn.Parameter) -> Filters:
+    def of(cls, layer: nn.Module, weight: nn.Parameter, pace: float = 1.0) -> Filters:
         """Read the weight of a layer."""
         if isinstance(layer, nn.ConvTranspose2d):
-            return cls(weight, layer.groups, transposed=True)
+            return cls(weight, layer.groups, transposed=True, pace=pace)
         if isinstance(layer, nn.Conv2d):
-            return cls(weight, layer.groups)
-        return cls(weight, len(weight) if isinstance(layer, LocallyConnected) else 1)
+            return cls(weight, layer.groups, pace=pace)
+        positions = len(weight) if isinstance(layer, LocallyConnected) else 1
+        return cls(weight, positions, pace=pace)
 
     def matrices(self, tensor: Tensor) -> Tensor:
         """View or copy a tensor like the weight as (G, outputs, inputs)."""
@@ -74,9 +73,9 @@ class Filters:
 class Muon:
     """Moves each filter bank by its orthogonalised Nesterov momentum.
 
-    With gradient g: m <- b m + g; u = g + b m; w <- w r sqrt(K) / |w|; w <- w - lr r NS(u), for
-    each of the matrices (K, C F F) in `Filters`, with r = `FILTER_NORM`. The step is relative to
-    the weights and does not depend on the gradient's size: neither does it on the batch size.
+    With gradient g: m <- b m + g; u = g + b m; w <- w sqrt(K) / |w|; w <- w - lr NS(u), for each of
+    the matrices (K, C F F) in `Filters`. The step is relative to the weights and does not depend on
+    the gradient's size: neither does it on the batch size.
 
     Args:
         filters: What to move.
@@ -105,9 +104,8 @@ class Muon:
             update = bank.matrices(gradient.add(held, alpha=self.momentum))
             step = orthogonalise(update, self._dtype).to(held.dtype)
             weights = bank.matrices(bank.weight)
-            norm = FILTER_NORM * weights.shape[1] ** 0.5
-            moved = weights * (norm / _norm(weights).clamp_min(SMALLEST))
-            moved.sub_(step, alpha=self.lr * factor * FILTER_NORM)
+            moved = weights * (weights.shape[1] ** 0.5 / _norm(weights).clamp_min(SMALLEST))
+            moved.sub_(step, alpha=self.lr * factor * bank.pace)
             bank.weight.copy_(bank.restore(moved))
 
     @property
