@@ -21,6 +21,7 @@ from striate.jobs.plan import make_plan
 from striate.train.events import Events
 from striate.train.folder import RunFolder
 from striate.train.loop import fit
+from striate.train.machine import limited_threads
 from striate.train.recipe import load_recipe
 from striate.train.setup import prepare
 
@@ -118,7 +119,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         with tempfile.TemporaryDirectory(prefix="striate-") as scratch:
             folder = RunFolder.create(Path(scratch) / "run")
             try:
-                fit(task, state, folder, Events())
+                with limited_threads(plan.threads):
+                    fit(task, state, folder, Events())
             finally:
                 folder.close()
         return trained_model(plan, split, state, {"estimator": "ImageClassifier", "seed": seed})

@@ -75,7 +75,7 @@ class Batches:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         self._check_arrays()
         if not 0 <= self.rank < self.world <= self._together:
             raise UsageError(

@@ -1,0 +1,1 @@
+"""The jobs that the command line, the page and Python call, one file a job."""

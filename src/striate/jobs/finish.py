@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from striate.data import TEST, VALIDATION, Data, Split
 from striate.evaluate import (
+    Evaluation,
     evaluate_logits,
     expected_calibration_error,
     fit_temperature,
@@ -19,13 +20,11 @@ from striate.evaluate import (
 )
 from striate.jobs.run import Run
 from striate.model import Model, write_atomically
-from striate.report import write_report
+from striate.report import is_at_chance, write_report
 from striate.train.events import Events
 from striate.train.folder import RunFolder, read_run
 from striate.train.setup import Plan
 from striate.train.state import TrainingState
-
-CHANCE_MARGIN = 1.2  # an accuracy below this many times that of the largest class is no learning
 
 
 def finish(plan: Plan, data: Data, state: TrainingState, folder: RunFolder, events: Events) -> Run:
@@ -36,23 +35,24 @@ def finish(plan: Plan, data: Data, state: TrainingState, folder: RunFolder, even
     model = trained_model(plan, data, state, _provenance(plan, data, folder))
     calibration = _calibrate(model, data)
     logits = {
-        split: view_logits(
-            model, data.images, views=plan.recipe.views, indices=data.indices(split)
-        )
+        split: view_logits(model, data.images, views=plan.recipe.views, indices=data.indices(split))
         for split in (VALIDATION, TEST)
         if len(data.indices(split))
     }
     evaluations = {
-        split.name.lower(): evaluate_logits(
+        split: evaluate_logits(
             logits[split],
             data.labels[data.indices(split)],
             data.classes,
             views=plan.recipe.views,
             temperature=model.temperature,
-        ).to_json()
+        )
         for split in logits
     }
-    documents = {"validation": evaluations.get("validation"), "test": evaluations.get("test")}
+    documents = {
+        name: evaluations[split].to_json() if split in evaluations else None
+        for name, split in (("validation", VALIDATION), ("test", TEST))
+    }
     folder.write_json("evaluation.json", {**documents, "calibration": calibration})
     write_atomically(folder.path / "predictions.csv", _predictions(data, logits, model.temperature))
     model.save(folder.path / "model.safetensors")
@@ -69,7 +69,7 @@ def finish(plan: Plan, data: Data, state: TrainingState, folder: RunFolder, even
         test=documents["test"],
         stopped=state.stopped,
     )
-    _record(folder, run, events)
+    _record(folder, run, evaluations.get(TEST) or evaluations.get(VALIDATION), events)
     write_report(folder.path, data, model)
     return run
 
@@ -141,20 +141,16 @@ def _predictions(data: Data, logits: dict[Split, NDArray[np.float32]], temperatu
     return text.getvalue()
 
 
-def _record(folder: RunFolder, run: Run, events: Events) -> None:
+def _record(folder: RunFolder, run: Run, scores: Evaluation | None, events: Events) -> None:
     """Write the result into `run.json`, with a warning where nothing was learned."""
     description = read_run(folder.path)
-    measured = run.test or run.validation
-    if measured is not None:
-        rows = [sum(row) for row in measured["confusion"]]
-        chance = max(rows) / sum(rows)
-        if measured["accuracy"] < min(1.0, CHANCE_MARGIN * chance):
-            warning = (
-                f"the accuracy of {measured['accuracy']:.1%} is near what naming the largest class "
-                f"gives, {chance:.1%}: the report lists what may be the cause"
-            )
-            description["notes"].append(warning)
-            folder.log(warning)
-            events.say(warning)
+    if scores is not None and is_at_chance(scores):
+        warning = (
+            f"the accuracy of {scores.accuracy:.1%} is near that of always naming the commonest "
+            "class: the report lists what may be the cause"
+        )
+        description["notes"].append(warning)
+        folder.log(warning)
+        events.say(warning)
     description |= {"status": run.stopped, "result": run.to_json()}
     folder.write_json("run.json", description)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.data import TRAIN, Data
 from striate.nets import Net, auto_net, load_net
-from striate.train.machine import choose_device, choose_precision
+from striate.train.machine import choose_device, choose_precision, choose_threads
 from striate.train.recipe import Recipe
 from striate.train.resolve import Facts, resolve_recipe
 from striate.train.setup import Plan
@@ -42,7 +42,8 @@ def make_plan(
     precision, why = choose_precision(
         resolved.precision, device=where, multiply_adds=summary.multiply_adds
     )
-    plan = Plan(chosen, resolved, seed, where, precision)
+    threads = choose_threads(summary.multiply_adds * int(resolved.batch_size))
+    plan = Plan(chosen, resolved, seed, where, precision, threads)
     # the default net's own choices need no warning
     warnings = [] if net == "auto" else list(summary.warnings)
     return plan, [reason, *notes, why, *warnings]

@@ -14,7 +14,7 @@ from striate.train.checkpoint import restore_latest
 from striate.train.events import Events
 from striate.train.folder import RunFolder, read_run
 from striate.train.loop import fit
-from striate.train.machine import choose_device
+from striate.train.machine import choose_device, limited_threads
 from striate.train.recipe import recipe_from_json
 from striate.train.setup import Plan, prepare
 
@@ -50,7 +50,8 @@ def resume(
             events.say(note)
         folder.keep_measurements(state.restart, state.epoch)
         folder.log(f"resumed at step {state.step}")
-        fit(task, state, folder, events)
+        with limited_threads(plan.threads):
+            fit(task, state, folder, events)
         return finish(plan, images, state, folder, events)
     finally:
         folder.close()
@@ -64,6 +65,7 @@ def _plan(description: dict[str, Any], device: str, path: Path) -> Plan:
             seed=int(description["seed"]),
             device=choose_device(description["device"] if device == "auto" else device),
             precision=str(description["precision"]),
+            threads=int(description["threads"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"its run.json has no usable {error}", path=path) from error

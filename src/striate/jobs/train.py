@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from striate.data import TEST, TRAIN, VALIDATION, Data, load_data
 from striate.errors import RecipeError
 from striate.jobs.finish import finish
@@ -20,7 +18,7 @@ from striate.train.checkpoint import state_bytes
 from striate.train.events import Events
 from striate.train.folder import RunFolder
 from striate.train.loop import fit
-from striate.train.machine import describe_machine, describe_versions
+from striate.train.machine import describe_machine, describe_versions, limited_threads
 from striate.train.recipe import Recipe, load_recipe
 from striate.train.setup import Plan, prepare
 
@@ -70,6 +68,7 @@ def train(
     events = events or Events()
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     chosen = chosen.with_settings({**(settings or {}), **fields})
+    source = _source(data)  # before the run folder is made, which may have the name of a data set
     images = _load(data, chosen, events)
     images = images.split(validation=chosen.data.validation, test=chosen.data.test, seed=seed)
     plan, notes = make_plan(images, net=net, recipe=chosen, seed=seed, device=device)
@@ -81,8 +80,9 @@ def train(
         task, state = prepare(plan, images)
         folder.require_space(CHECKPOINTS_THAT_MUST_FIT * state_bytes(state))
         images.write_manifest(folder.path / "split.csv")
-        folder.write_json("run.json", describe_run(plan, images, source=_source(data), notes=notes))
-        fit(task, state, folder, events)
+        folder.write_json("run.json", describe_run(plan, images, source=source, notes=notes))
+        with limited_threads(plan.threads):
+            fit(task, state, folder, events)
         return finish(plan, images, state, folder, events)
     finally:
         folder.close()
@@ -114,7 +114,7 @@ def describe_run(plan: Plan, data: Data, *, source: str | None, notes: list[str]
         "seed": plan.seed,
         "device": str(plan.device),
         "precision": plan.precision,
-        "threads": torch.get_num_threads(),
+        "threads": plan.threads,
         "versions": describe_versions(),
         "machine": describe_machine(plan.device),
         "notes": notes,

@@ -1,0 +1,1 @@
+"""Training: recipe, loop, optimisers, schedules, losses, stopping, checkpoints."""

@@ -20,6 +20,7 @@ COUNTERS = (
     "epoch",
     "batch",
     "step",
+    "images",
     "start_step",
     "progress",
     "seconds",

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from striate.train.regularize import Regularizer
-from striate.train.schedules import schedule_factor
 from torch import Tensor
 
 from striate.data import Batch, Batches
@@ -16,6 +14,8 @@ from striate.train.events import Events, Measurement
 from striate.train.folder import RunFolder
 from striate.train.machine import synchronize
 from striate.train.recipe import Recipe
+from striate.train.regularize import Regularizer
+from striate.train.schedules import schedule_factor
 from striate.train.signals import StopSignals
 from striate.train.state import Best, EpochSums, TrainingState
 from striate.train.stopping import next_progress
@@ -116,6 +116,7 @@ def _train_epoch(task: Task, state: TrainingState, watch: Watch) -> bool:
         _take_step(task, state, batch)
         state.batch += 1
         state.step += 1
+        state.images += len(batch.labels)
         watch.after_step(state, epochs=task.epochs, steps_an_epoch=task.batches.steps)
         if state.progress >= 1 and state.batch < task.batches.steps:
             return False

@@ -6,6 +6,8 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from striate.errors import UsageError
 
 WORTHWHILE_RATIO = 1.5
 SMALLEST_NET = 5_000_000  # multiply-adds an image; below it the casts cost what the products save
+SHARED_STEP = (
+    100_000_000  # multiply-adds; below it threads wait for each other longer than they work
+)
 RECORDED_PACKAGES = ("striate", "torch", "numpy", "pillow", "scikit-learn", "safetensors")
 
 
@@ -71,6 +76,26 @@ def _matrix_product_seconds(dtype: torch.dtype) -> float:
         torch.mm(matrix, matrix)
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def choose_threads(multiply_adds: int) -> int:
+    """One thread where a step is too short to share, else PyTorch's own number.
+
+    Args:
+        multiply_adds: Of a training batch, forward.
+    """
+    return 1 if multiply_adds < SHARED_STEP else torch.get_num_threads()
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Within it, PyTorch uses that many threads; another number may change a sum's last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def synchronize(device: torch.device) -> None:

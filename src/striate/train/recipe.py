@@ -77,9 +77,9 @@ class Augment(_Section):
     """What is done to a training image each time it is seen.
 
     `flip = "auto"` mirrors where a mirrored image keeps its class: not for digits and letters.
-    `translate` is in pixels, "auto" a sixteenth of the side; `crop` is the smallest share of the area that a random crop keeps;
-    `brightness`, `contrast` and `saturation` are the largest relative changes, `hue` a share of
-    the turn; `cutout` is the side in pixels of a blanked square.
+    `translate` is in pixels, "auto" a sixteenth of the side; `crop` is the smallest share of the
+    area that a random crop keeps; `brightness`, `contrast` and `saturation` are the largest
+    relative changes, `hue` a share of the turn; `cutout` is the side in pixels of a blanked square.
     """
 
     flip: Literal["auto", "none", "random", "alternating"] = "auto"

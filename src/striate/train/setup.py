@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from striate.train.averaging import make_average
-from striate.train.initialize import initialize
-from striate.train.losses import make_loss
-from striate.train.optimizers import make_optimizers
-from striate.train.regularize import Regularizer
 from torch.nn.functional import cross_entropy
 
 from striate.data import TRAIN, VALIDATION, Augmentation, Batches, Data, to_tensor
 from striate.data.random import Stream, hash64
 from striate.errors import DataError
 from striate.nets import Net
+from striate.train.averaging import make_average
+from striate.train.initialize import initialize
 from striate.train.loop import Task
+from striate.train.losses import make_loss
+from striate.train.optimizers import make_optimizers
 from striate.train.recipe import Recipe
+from striate.train.regularize import Regularizer
 from striate.train.state import EpochSums, TrainingState
 from striate.train.stopping import Patience
 
@@ -36,6 +36,7 @@ class Plan:
         seed: The run's seed.
         device: Where to train.
         precision: "fp32" or "bf16".
+        threads: Of the processor; another number may change the last bit of a sum.
     """
 
     net: Net
@@ -43,6 +44,7 @@ class Plan:
     seed: int
     device: torch.device
     precision: str
+    threads: int
 
 
 def prepare(plan: Plan, data: Data) -> tuple[Task, TrainingState]:

@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from striate.train.averaging import WeightAverage
-from striate.train.optimizers import Optimizers
 from torch import Tensor
 
 from striate.nets import NetModule
+from striate.train.averaging import WeightAverage
+from striate.train.optimizers import Optimizers
 from striate.train.stopping import Patience
 
 
@@ -42,10 +42,10 @@ class EpochSums:
 class TrainingState:
     """The state between two batches; a checkpoint holds exactly this.
 
-    `restart`, `epoch` and `batch` say which batch comes next; `step` counts over the whole run and
-    `start_step` is where this restart began. `progress` runs from 0 to 1 over a restart. `seconds`
-    is training time, `wall` also holds the evaluations. `rate_scale` is halved at each of the
-    `retries`. `stopped` says why the current restart ended, and is empty before.
+    `restart`, `epoch` and `batch` say which batch comes next; `step` and `images` count over the
+    run, `start_step` is where this restart began. `progress` runs from 0 to 1 over a restart.
+    `seconds` is training time, `wall` also holds the evaluations. `rate_scale` is halved at each
+    of the `retries`. `stopped` says why the current restart ended, and is empty before.
     """
 
     module: NetModule
@@ -57,6 +57,7 @@ class TrainingState:
     epoch: int = 0
     batch: int = 0
     step: int = 0
+    images: int = 0
     start_step: int = 0
     progress: float = 0.0
     seconds: float = 0.0
@@ -69,9 +70,7 @@ class TrainingState:
     @property
     def images_per_second(self) -> float:
         """The mean over the run, of training time alone."""
-        if not (self.batch and self.step and self.seconds):
-            return 0.0
-        return self.sums.images / self.batch * self.step / self.seconds
+        return self.images / self.seconds if self.seconds else 0.0
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Within it, the module has the weights to evaluate: averaged ones where there are such."""
