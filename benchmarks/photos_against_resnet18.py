@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 import striate
 from striate.data import TEST, TRAIN, VALIDATION
-from striate.evaluate import wilson_interval
+from striate.evaluation import wilson_interval
 
 BATCH = 32
 

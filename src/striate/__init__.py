@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from striate.jobs.train import train
     from striate.model import Model, load_model
     from striate.nets import Net, load_net, parse_net
-    from striate.train.recipe import Recipe, load_recipe
+    from striate.training.recipe import Recipe, load_recipe
 
 __all__ = [
     "CheckpointError",
@@ -66,8 +66,8 @@ _ROOMS = {
     "Net": "striate.nets",
     "load_net": "striate.nets",
     "parse_net": "striate.nets",
-    "Recipe": "striate.train.recipe",
-    "load_recipe": "striate.train.recipe",
+    "Recipe": "striate.training.recipe",
+    "load_recipe": "striate.training.recipe",
 }
 
 

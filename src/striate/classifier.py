@@ -15,15 +15,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from striate.data import Data
-from striate.evaluate import softmax
+from striate.evaluation import softmax
 from striate.jobs.finish import trained_model
 from striate.jobs.plan import make_plan
-from striate.train.events import Events
-from striate.train.folder import RunFolder
-from striate.train.loop import fit
-from striate.train.machine import limited_threads
-from striate.train.recipe import load_recipe
-from striate.train.setup import prepare
+from striate.training.events import Events
+from striate.training.folder import RunFolder
+from striate.training.loop import fit
+from striate.training.machine import limited_threads
+from striate.training.recipe import load_recipe
+from striate.training.setup import prepare
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

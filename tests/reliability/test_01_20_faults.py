@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from striate.jobs.resume import resume
-from striate.jobs.train import train
 from striate.errors import (
     BusyError,
     CheckpointError,
@@ -25,10 +23,12 @@ from striate.errors import (
     ResourceError,
     TerminatedRunError,
 )
+from striate.jobs.resume import resume
+from striate.jobs.train import train
 from striate.model import hash_tensors, load_tensors
-from striate.train.checkpoint import list_checkpoints
-from striate.train.events import Events
-from striate.train.folder import RunFolder, read_measurements, read_run
+from striate.training.checkpoint import list_checkpoints
+from striate.training.events import Events
+from striate.training.folder import RunFolder, read_measurements, read_run
 
 STRIATE = str(Path(sys.executable).parent / "striate")
 NET = "conv3-4 relu maxpool2 dropout0.3 fc-3"
@@ -79,7 +79,7 @@ class StopAt(Events):
 
 @pytest.fixture
 def every_step_is_shown(monkeypatch):
-    monkeypatch.setattr("striate.train.watch.SHOWN_EVERY", 0.0)
+    monkeypatch.setattr("striate.training.watch.SHOWN_EVERY", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +239,7 @@ def wait_for_epochs(out, epochs):
 
 def test_08_ctrl_c_twice_stops_now_with_the_old_checkpoint_intact(tiny_data, tmp_path, monkeypatch):
     out = tmp_path / "run"
-    monkeypatch.setattr("striate.train.watch.SHOWN_EVERY", 0.0)
+    monkeypatch.setattr("striate.training.watch.SHOWN_EVERY", 0.0)
 
     class TwiceAtOnce(Events):
         def progress(self, progress):
@@ -290,7 +290,7 @@ def test_14_a_loss_that_is_none_goes_back_with_half_the_rate_then_gives_up(tiny_
 
 
 def test_15_statistics_that_are_none_are_never_saved(tiny_data, tmp_path, monkeypatch):
-    from striate.train import loop
+    from striate.training import loop
 
     original, poisoned = loop._take_step, []
 

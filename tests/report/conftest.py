@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from striate.data import TEST, TRAIN, VALIDATION, Data, to_tensor
-from striate.evaluate import Evaluation, evaluate_logits, fit_temperature, softmax
+from striate.evaluation import Evaluation, evaluate_logits, fit_temperature, softmax
 from striate.model import Model
 from striate.nets import parse_net
 from striate.report.facts import Facts, NetSize, most_confused

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from striate.evaluate import expected_calibration_error
+from striate.evaluation import expected_calibration_error
 from striate.report.files import Predictions, read_files
 from striate.report.reliability import bins_of, calibration_noise, reliability_diagram
 

@@ -13,7 +13,7 @@ import pytest
 
 from striate.data import TEST, Data
 from striate.errors import ResourceError
-from striate.evaluate import evaluate_logits, softmax
+from striate.evaluation import evaluate_logits, softmax
 from striate.model import Model
 from striate.nets import parse_net
 from striate.report import REPORT_NAME, write_report

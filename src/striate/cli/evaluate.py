@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from striate.evaluate import Evaluation
+    from striate.evaluation import Evaluation
 
 WIDEST_CONFUSION = 12  # classes; beyond, a terminal has no room
 WORST_CONFUSIONS = 10

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from striate.cli.text import format_seconds, printable
-from striate.train.events import Events
+from striate.training.events import Events
 
 if TYPE_CHECKING:
-    from striate.train.events import Measurement
-    from striate.train.events import Progress as TrainingProgress
+    from striate.training.events import Measurement
+    from striate.training.events import Progress as TrainingProgress
 
 
 class TerminalEvents(Events):

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from striate.data import TEST, Data, Split, load_data
 from striate.errors import DataError, ModelError, StriateWarning, UsageError
-from striate.evaluate import VIEWS, Evaluation, evaluate_logits, view_logits
+from striate.evaluation import VIEWS, Evaluation, evaluate_logits, view_logits
 from striate.jobs.predict import open_model
 from striate.model import MODEL_NAME, Model
-from striate.train.folder import read_run
+from striate.training.folder import read_run
 
 Progress = Callable[[int, int], None]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data import TEST, VALIDATION, Data, Split
-from striate.evaluate import (
+from striate.evaluation import (
     Evaluation,
     evaluate_logits,
     expected_calibration_error,
@@ -21,10 +21,10 @@ from striate.evaluate import (
 from striate.jobs.run import Run
 from striate.model import Model, write_atomically
 from striate.report import is_at_chance, write_report
-from striate.train.events import Events
-from striate.train.folder import RunFolder, read_run
-from striate.train.setup import Plan
-from striate.train.state import TrainingState
+from striate.training.events import Events
+from striate.training.folder import RunFolder, read_run
+from striate.training.setup import Plan
+from striate.training.state import TrainingState
 
 
 def finish(plan: Plan, data: Data, state: TrainingState, folder: RunFolder, events: Events) -> Run:

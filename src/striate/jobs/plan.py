@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from striate.data import TRAIN, Data
 from striate.nets import Net, auto_net, load_net
-from striate.train.machine import choose_device, choose_precision, choose_threads
-from striate.train.recipe import Recipe
-from striate.train.resolve import Facts, resolve_recipe
-from striate.train.setup import Plan
+from striate.training.machine import choose_device, choose_precision, choose_threads
+from striate.training.recipe import Recipe
+from striate.training.resolve import Facts, resolve_recipe
+from striate.training.setup import Plan
 
 
 def make_plan(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from striate.model import Item, Model, Prediction, Unreadable, load_model
-from striate.train.machine import choose_device
+from striate.training.machine import choose_device
 
 
 def predict(

@@ -9,8 +9,8 @@ from striate.data import Data, load_data
 from striate.errors import ModelError, UsageError
 from striate.model import load_model
 from striate.report import write_report
-from striate.train.folder import read_run
-from striate.train.recipe import recipe_from_json
+from striate.training.folder import read_run
+from striate.training.recipe import recipe_from_json
 
 Progress = Callable[[int, int], None]
 

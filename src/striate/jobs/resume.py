@@ -10,13 +10,13 @@ from striate.errors import CheckpointError, UsageError
 from striate.jobs.finish import finish
 from striate.jobs.run import Run
 from striate.nets import parse_net
-from striate.train.checkpoint import restore_latest
-from striate.train.events import Events
-from striate.train.folder import RunFolder, read_run
-from striate.train.loop import fit
-from striate.train.machine import choose_device, limited_threads
-from striate.train.recipe import recipe_from_json
-from striate.train.setup import Plan, prepare
+from striate.training.checkpoint import restore_latest
+from striate.training.events import Events
+from striate.training.folder import RunFolder, read_run
+from striate.training.loop import fit
+from striate.training.machine import choose_device, limited_threads
+from striate.training.recipe import recipe_from_json
+from striate.training.setup import Plan, prepare
 
 
 def resume(

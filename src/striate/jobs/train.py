@@ -14,13 +14,13 @@ from striate.jobs.finish import finish
 from striate.jobs.plan import make_plan
 from striate.jobs.run import Run
 from striate.nets import Net
-from striate.train.checkpoint import state_bytes
-from striate.train.events import Events
-from striate.train.folder import RunFolder
-from striate.train.loop import fit
-from striate.train.machine import describe_machine, describe_versions, limited_threads
-from striate.train.recipe import Recipe, load_recipe
-from striate.train.setup import Plan, prepare
+from striate.training.checkpoint import state_bytes
+from striate.training.events import Events
+from striate.training.folder import RunFolder
+from striate.training.loop import fit
+from striate.training.machine import describe_machine, describe_versions, limited_threads
+from striate.training.recipe import Recipe, load_recipe
+from striate.training.setup import Plan, prepare
 
 FORMAT = 1
 RUNS = Path("runs")

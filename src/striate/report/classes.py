@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from striate.evaluate import Evaluation, wilson_interval
+from striate.evaluation import Evaluation, wilson_interval
 from striate.report.axes import Scale
 from striate.report.facts import Confusion
 from striate.report.wording import DASH, number, percent, shortened

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.evaluate import Evaluation
+from striate.evaluation import Evaluation
 from striate.report.facts import Confusion
 from striate.report.gallery import Curator, Exhibit
 from striate.report.wording import count, percent, plural, shortened

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from striate.evaluate import Evaluation, wilson_interval
+from striate.evaluation import Evaluation, wilson_interval
 from striate.report.files import Point, RunFiles, RunRecord, Split
 from striate.report.reliability import calibration_noise
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from striate.errors import ModelError
-from striate.evaluate import Evaluation
+from striate.evaluation import Evaluation
 from striate.model import read_document
-from striate.train.folder import read_measurements, read_run
+from striate.training.folder import read_measurements, read_run
 
 REPORT_NAME = "report.html"
 SOURCES = (

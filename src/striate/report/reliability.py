@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from striate.evaluate import reliability_bins, wilson_interval
+from striate.evaluation import reliability_bins, wilson_interval
 from striate.report.axes import Scale, Tick
 from striate.report.files import Predictions
 from striate.report.wording import percent, plural

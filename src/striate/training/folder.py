@@ -1,0 +1,168 @@
+"""The run folder: one writer at a time, every file complete or absent."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from striate.errors import BusyError, ModelError, ResourceError, UsageError
+from striate.model.atomic import resource_error, sweep_temporaries, write_atomically
+from striate.model.document import read_document
+from striate.training.events import Measurement
+
+LARGEST_DOCUMENT = 50_000_000  # bytes of run.json and metrics.jsonl that are read
+
+
+class RunFolder:
+    """A run folder held by this process; use `create` or `open`, and `close` at the end."""
+
+    def __init__(self, path: Path, lock: IO[str]) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """Make and lock a new run folder.
+
+        Raises:
+            UsageError: If the folder holds something already.
+            BusyError: If another process is writing it.
+            ResourceError: If the disk is full.
+        """
+        with _disk_guard(path):
+            path.mkdir(parents=True, exist_ok=True)
+            folder = cls(path, _locked(path))
+        if any(entry.name != "lock" for entry in path.iterdir()):
+            folder.close()
+            raise UsageError(
+                "is not empty", path=path, hint=f"take another --out, or: striate resume {path}"
+            )
+        (path / "checkpoints").mkdir()
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Lock a run folder that is there, and sweep what a killed writer left.
+
+        Raises:
+            UsageError: If it is no run folder.
+            BusyError: If another process is writing it.
+        """
+        if not (path / "run.json").is_file():
+            raise UsageError("is no run folder: it has no run.json", path=path)
+        folder = cls(path, _locked(path))
+        sweep_temporaries(path)
+        sweep_temporaries(folder.checkpoints)
+        return folder
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._lock.close()
+
+    def write_json(self, name: str, document: object) -> None:
+        """Write a JSON document; the old one stands until the new one is safe on disk."""
+        text = json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False)
+        write_atomically(self.path / name, text + "\n")
+
+    def log(self, text: str) -> None:
+        """Add a line with the time to `log.txt`."""
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with _disk_guard(self.path / "log.txt"), (self.path / "log.txt").open("a") as file:
+            file.write(f"{stamp} {ascii(text)[1:-1]}\n")
+
+    def append_measurement(self, measurement: Measurement) -> None:
+        """Add a line to `metrics.jsonl`, and make it durable."""
+        path = self.path / "metrics.jsonl"
+        with _disk_guard(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(measurement)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def keep_measurements(self, restart: int, epoch: int) -> None:
+        """Drop what comes after `epoch` epochs of `restart`: it is measured again."""
+        kept = [
+            line
+            for line in read_measurements(self.path)
+            if (line["restart"], line["epoch"]) <= (restart, epoch)
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_atomically(self.path / "metrics.jsonl", text)
+
+    def require_space(self, needed: int) -> None:
+        """Refuse to start where `needed` bytes do not fit.
+
+        Raises:
+            ResourceError: Naming what is needed and what is free.
+        """
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise ResourceError(
+                f"the disk has {free / 1e6:.0f} MB free, {needed / 1e6:.0f} MB needed "
+                "for three checkpoints",
+                path=self.path,
+                hint="free some space or take another --out",
+            )
+
+
+@contextmanager
+def _disk_guard(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise resource_error(error, path, 0) from error
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The document of a run's `run.json`.
+
+    Raises:
+        ModelError: If it is missing, too large, or no JSON object.
+    """
+    if not (path / "run.json").is_file():
+        raise ModelError("is no run folder: it has no run.json", path=path)
+    return read_document(path / "run.json", max_bytes=LARGEST_DOCUMENT)
+
+
+def read_measurements(path: Path) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl`; a last line that a kill cut short is left out."""
+    file = path / "metrics.jsonl"
+    if not file.is_file():
+        return []
+    lines = []
+    for text in file.read_text("utf-8").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            break
+        lines.append(line)
+    return lines
+
+
+def _locked(path: Path) -> IO[str]:
+    lock = (path / "lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        raise BusyError(
+            f"is being written by process {owner}", path=path, hint="take another --out, or wait"
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock

@@ -1,0 +1,193 @@
+"""The training loop: one way through, from the first batch to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from striate.data import Batch, Batches
+from striate.data.random import Stream, hash64
+from striate.training.events import Events, Measurement
+from striate.training.folder import RunFolder
+from striate.training.machine import synchronize
+from striate.training.recipe import Recipe
+from striate.training.regularize import Regularizer
+from striate.training.schedules import schedule_factor
+from striate.training.signals import StopSignals
+from striate.training.state import Best, EpochSums, TrainingState
+from striate.training.stopping import next_progress
+from striate.training.watch import NotFiniteError, Watch
+
+
+@dataclass(frozen=True)
+class Task:
+    """What does not change while a net trains.
+
+    Args:
+        recipe: The recipe, with every "auto" replaced.
+        epochs: E, an epoch being every training image once.
+        seed: The run's seed.
+        device: Where the net trains.
+        precision: "fp32" or "bf16".
+        batches: The training batches.
+        loss: Logits (N, K) and labels to a scalar, the mean over the batch.
+        regularizer: Penalties and perturbations.
+        validate: Mean loss and accuracy on the validation images; None where there are none.
+        initialize: Puts the fresh start of that number into the state.
+        identity: What the run is a function of, as the checkpoints keep it.
+    """
+
+    recipe: Recipe
+    epochs: int
+    seed: int
+    device: torch.device
+    precision: str
+    batches: Batches
+    loss: Callable[[Tensor, Tensor], Tensor]
+    regularizer: Regularizer
+    validate: Callable[[TrainingState], tuple[float, float]] | None
+    initialize: Callable[[TrainingState, int], None]
+    identity: Mapping[str, object]
+
+
+def fit(task: Task, state: TrainingState, folder: RunFolder, events: Events) -> str:
+    """Train from `state` to the end of the recipe, saving on the way.
+
+    Returns:
+        Why it stopped: "finished", "patience" or "time".
+
+    Raises:
+        InterruptedRunError, TerminatedRunError: After a signal, once the state is saved.
+        DivergedError: If the loss is not finite again after going back twice with half the rate.
+        ResourceError: If the disk is full.
+    """
+    with StopSignals() as signals:
+        watch = Watch(
+            folder,
+            events,
+            signals,
+            identity=task.identity,
+            checkpoint_seconds=task.recipe.checkpoint_seconds,
+        )
+        if state.step == 0:
+            watch.save(state)
+        while not (state.stopped and state.restart + 1 == task.recipe.stop.restarts):
+            try:
+                _begin_next_start(task, state)
+                state.stopped = _train_one_start(task, state, watch)
+                watch.save(state)
+            except NotFiniteError as reason:
+                watch.go_back(state, str(reason))
+        return state.stopped
+
+
+def _begin_next_start(task: Task, state: TrainingState) -> None:
+    if state.stopped:
+        state.restart += 1
+        state.epoch = state.batch = 0
+        state.start_step, state.progress, state.stopped = state.step, 0.0, ""
+        task.initialize(state, state.restart)
+
+
+def _train_one_start(task: Task, state: TrainingState, watch: Watch) -> str:
+    """The epochs of one random start; returns why they ended."""
+    while state.epoch < task.epochs:
+        in_time = _train_epoch(task, state, watch)
+        last = not in_time or state.epoch + 1 == task.epochs
+        if last or (state.epoch + 1) % task.recipe.stop.evaluate_every == 0:
+            _evaluate(task, state, watch)
+        state.epoch, state.batch = state.epoch + 1, 0
+        state.sums = EpochSums.zero(task.device)
+        if not in_time:
+            return "time"
+        if state.patience.exhausted:
+            return "patience"
+    return "finished"
+
+
+def _train_epoch(task: Task, state: TrainingState, watch: Watch) -> bool:
+    """What is left of an epoch; false where the budget of seconds ended it."""
+    state.module.train()
+    counter = state.restart * task.epochs + state.epoch
+    for batch in task.batches.epoch(counter, start=state.batch):
+        _take_step(task, state, batch)
+        state.batch += 1
+        state.step += 1
+        state.images += len(batch.labels)
+        watch.after_step(state, epochs=task.epochs, steps_an_epoch=task.batches.steps)
+        if state.progress >= 1 and state.batch < task.batches.steps:
+            return False
+    synchronize(task.device)
+    watch.tick(state, training=True)
+    return state.progress < 1 or state.epoch + 1 == task.epochs
+
+
+def _take_step(task: Task, state: TrainingState, batch: Batch) -> None:
+    """One batch: forward, backward, and the optimisers' step."""
+    # Dropout and noise depend on the place in the run alone, so a resumed run draws the same.
+    torch.manual_seed(int(hash64(task.seed, state.restart, Stream.STEP, state.step)) >> 1)
+    images, targets = task.regularizer.perturb(batch.images, batch.labels)
+    with torch.autocast(task.device.type, torch.bfloat16, enabled=task.precision == "bf16"):
+        logits = task.regularizer.forward(state.module, images)
+    loss = task.loss(logits.float(), targets)
+    state.optimizers.zero_grad()
+    torch.autograd.backward(loss + task.regularizer.penalty(state.module))
+    task.regularizer.clip(state.module)
+    state.optimizers.step(
+        schedule_factor(task.recipe.schedule, state.progress) * state.rate_scale,
+        whiten_factor=_whiten_factor(task, state) * state.rate_scale,
+    )
+    state.progress = _progress_after(task, state)
+    if state.average is not None:
+        state.average.update(state.module)
+    with torch.no_grad():
+        state.sums.loss += loss.detach() * len(batch.labels)
+        state.sums.correct += (logits.argmax(1) == batch.labels).sum()
+    state.sums.images += len(batch.labels)
+
+
+def _whiten_factor(task: Task, state: TrainingState) -> float:
+    """The rate of the whitening bias falls to 0 in the first epochs; then the layer is fixed."""
+    steps = task.recipe.initialize.whiten_bias_epochs * task.batches.steps
+    return max(0.0, 1.0 - (state.step - state.start_step) / steps) if steps else 0.0
+
+
+def _progress_after(task: Task, state: TrainingState) -> float:
+    stop = task.recipe.stop
+    budget = stop.seconds or float("inf")
+    return next_progress(
+        state.progress,
+        steps=task.epochs * task.batches.steps - (state.step - state.start_step),
+        seconds=(budget - state.wall) / (stop.restarts - state.restart),
+        step_time=state.wall / max(1, state.step),
+    )
+
+
+def _evaluate(task: Task, state: TrainingState, watch: Watch) -> None:
+    """Measure the end of an epoch, and keep the weights where they are the best so far."""
+    loss, accuracy = None, None
+    if task.validate is not None:
+        loss, accuracy = task.validate(state)
+        if state.patience.observe(loss) and (state.best is None or loss < state.best.loss):
+            state.best = Best(state.weights(), loss, state.epoch + 1, state.restart)
+    watch.tick(state, training=False)
+    images = max(1, state.sums.images)
+    measurement = Measurement(
+        epoch=state.epoch + 1,
+        step=state.step,
+        restart=state.restart,
+        seconds=state.seconds,
+        train_loss=float(state.sums.loss) / images,
+        train_accuracy=float(state.sums.correct) / images,
+        validation_loss=loss,
+        validation_accuracy=accuracy,
+        learning_rate=task.recipe.optimizer.lr
+        * schedule_factor(task.recipe.schedule, min(1.0, state.progress))
+        * state.rate_scale,
+        images_per_second=state.images_per_second,
+    )
+    watch.folder.append_measurement(measurement)
+    watch.events.measured(measurement)

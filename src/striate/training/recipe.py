@@ -1,0 +1,288 @@
+"""A recipe: every choice of a training that is not the data, the net or the seed.
+
+Named recipes are TOML files in `recipes/`. `--set optimizer.lr=0.1` changes one field; an unknown
+name or a value out of range is an error that lists what there is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from striate.errors import RecipeError
+
+LARGEST_FILE = 1_000_000  # bytes; a recipe is a page of text
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Optimizer(_Section):
+    """How the weights follow the gradient.
+
+    `muon` moves convolution filters by orthogonalised momentum and everything else by Nesterov SGD
+    with the `side_*` fields; the other optimisers use `lr` for all parameters.
+    """
+
+    name: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "muon"] = "muon"
+    lr: float = Field(0.24, gt=0, le=1000)
+    momentum: float = Field(0.6, ge=0, lt=1)
+    weight_decay: float = Field(2e-6, ge=0, le=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    epsilon: float = Field(1e-8, gt=0)
+    side_lr: float = Field(0.053, gt=0, le=1000)
+    side_momentum: float = Field(0.85, ge=0, lt=1)
+    head_lr: float = Field(0.67, gt=0, le=1000)
+
+
+class Schedule(_Section):
+    """The learning rate's factor over the run; `warmup` and `floor` are fractions."""
+
+    name: Literal["constant", "linear", "cosine", "one_cycle", "step", "inverse"] = "linear"
+    warmup: float = Field(0.0, ge=0, lt=1)
+    floor: float = Field(0.0, ge=0, le=1)
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    factor: float = Field(0.1, gt=0, le=1)
+    power: float = Field(0.5, gt=0, le=4)
+
+
+class Loss(_Section):
+    """The loss, and how it treats uneven classes."""
+
+    name: Literal["cross_entropy", "square", "hinge", "logistic"] = "cross_entropy"
+    label_smoothing: float = Field(0.2, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = "none"
+
+
+class Regularize(_Section):
+    """Penalties and perturbations, all 0 for none."""
+
+    l1: float = Field(0.0, ge=0)
+    l2: float = Field(0.0, ge=0)
+    jitter: float = Field(0.0, ge=0, le=10)
+    activation_l1: float = Field(0.0, ge=0)
+    clip_norm: float = Field(0.0, ge=0)
+    mixup: float = Field(0.0, ge=0, le=10)
+    cutmix: float = Field(0.0, ge=0, le=10)
+
+
+class Augment(_Section):
+    """What is done to a training image each time it is seen.
+
+    `flip = "auto"` mirrors where a mirrored image keeps its class: not for digits and letters.
+    `translate` is in pixels, "auto" a sixteenth of the side; `crop` is the smallest share of the
+    area that a random crop keeps; `brightness`, `contrast` and `saturation` are the largest
+    relative changes, `hue` a share of the turn; `cutout` is the side in pixels of a blanked square.
+    """
+
+    flip: Literal["auto", "none", "random", "alternating"] = "auto"
+    translate: Literal["auto"] | Annotated[int, Field(ge=0, le=256)] = "auto"
+    crop: float = Field(1.0, gt=0, le=1)
+    rotate: float = Field(0.0, ge=0, le=180)
+    brightness: float = Field(0.0, ge=0, le=1)
+    contrast: float = Field(0.0, ge=0, le=1)
+    saturation: float = Field(0.0, ge=0, le=1)
+    hue: float = Field(0.0, ge=0, le=0.5)
+    cutout: int = Field(0, ge=0, le=512)
+
+
+class Average(_Section):
+    """Averaged weights: none, an exponential average, or lookahead, which goes on from it."""
+
+    name: Literal["none", "ema", "lookahead"] = "none"
+    decay: float = Field(0.99, ge=0, lt=1)
+    every: int = Field(5, ge=1)
+
+
+class Stop(_Section):
+    """When to stop; `patience` is p of Algorithm 7.1 (Goodfellow et al.), 0 is never.
+
+    `evaluate_every` is in epochs; `seconds` is a budget for the training (0 is none); `restarts` is
+    the number of random starts, the best of which by validation loss is kept.
+    """
+
+    patience: int = Field(0, ge=0)
+    evaluate_every: int = Field(1, ge=1)
+    seconds: float = Field(0.0, ge=0)
+    restarts: int = Field(1, ge=1, le=100)
+
+
+class Initialize(_Section):
+    """How the weights start; `dirac` lets a convolution's first filters pass its input on."""
+
+    name: Literal["torch", "he", "dirac"] = "dirac"
+    whiten_images: int = Field(5000, ge=1)
+    whiten_bias_epochs: float = Field(3.0, ge=0)
+
+
+class DataChoices(_Section):
+    """How the images are sized and split; `size` 0 chooses by the images."""
+
+    size: int = Field(0, ge=0, le=2048)
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    validation: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.15, ge=0, lt=1)
+
+
+class Recipe(_Section):
+    """Everything a training does; `effort` multiplies the epochs that "auto" chooses."""
+
+    epochs: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = "auto"
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=1_000_000)] = "auto"
+    effort: float = Field(1.0, gt=0, le=100)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpoint_seconds: float = Field(30.0, ge=0)
+    views: Literal[1, 2, 10] = 1
+    data: DataChoices = DataChoices()
+    initialize: Initialize = Initialize()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    loss: Loss = Loss()
+    regularize: Regularize = Regularize()
+    augment: Augment = Augment()
+    average: Average = Average()
+    stop: Stop = Stop()
+
+    def with_settings(self, settings: Mapping[str, object]) -> Recipe:
+        """This recipe with some fields changed.
+
+        Args:
+            settings: Dotted field names to values; a value that is text is read as a TOML value
+                where it is one (`0.1`, `true`, `[0.5, 0.75]`), else taken as it stands.
+
+        Raises:
+            RecipeError: On an unknown name (the message lists what there is) or a value out of
+                range.
+
+        Examples:
+            >>> Recipe().with_settings({"optimizer.lr": "0.1", "epochs": 3}).optimizer.lr
+            0.1
+        """
+        document = self.model_dump()
+        for name, value in settings.items():
+            _set_field(document, name, _read_value(value) if isinstance(value, str) else value)
+        return _validated(document, "the settings")
+
+
+def recipe_names() -> list[str]:
+    """The names of the recipes that come with Striate."""
+    files = resources.files("striate.training").joinpath("recipes").iterdir()
+    return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """The recipe of that name, or in that TOML file.
+
+    Raises:
+        RecipeError: If there is none, or it is not a valid recipe.
+    """
+    text = _recipe_text(str(name_or_path))
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(f"is not TOML: {error}", path=name_or_path) from error
+    return _validated(document, name_or_path)
+
+
+def recipe_from_json(document: object) -> Recipe:
+    """The recipe of a `run.json`.
+
+    Raises:
+        RecipeError: If the document is not a recipe.
+    """
+    if not isinstance(document, Mapping):
+        raise RecipeError("is not a recipe: a JSON object was expected", path="run.json")
+    return _validated(document, "run.json")
+
+
+def _recipe_text(name: str) -> str:
+    if name in recipe_names():
+        return (
+            resources.files("striate.training").joinpath(f"recipes/{name}.toml").read_text("utf-8")
+        )
+    path = Path(name)
+    if not path.is_file():
+        known = ", ".join(recipe_names())
+        raise RecipeError(f"no recipe and no file {name!r}", hint=f"the recipes are {known}")
+    if path.stat().st_size > LARGEST_FILE:
+        raise RecipeError(f"is larger than {LARGEST_FILE:,} bytes", path=name)
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError("is not UTF-8 text", path=name) from error
+
+
+def _read_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+
+
+def _set_field(document: dict[str, Any], name: str, value: object) -> None:
+    *sections, field = name.split(".")
+    where = document
+    for section in sections:
+        inner = where.get(section)
+        if not isinstance(inner, dict):
+            raise _unknown(name)
+        where = inner
+    if field not in where:
+        raise _unknown(name)
+    if isinstance(where[field], dict):
+        if not isinstance(value, Mapping):
+            raise RecipeError(
+                f"{name} is a section", hint=f"its fields are {', '.join(sorted(where[field]))}"
+            )
+        where[field] = {**where[field], **value}
+    else:
+        where[field] = value
+
+
+def _unknown(name: str) -> RecipeError:
+    known = list(_field_names(Recipe().model_dump()))
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return RecipeError(
+        f"unknown setting {name!r}", hint=f"{meant}the settings are {', '.join(known)}"
+    )
+
+
+def _field_names(document: Mapping[str, object], prefix: str = "") -> Iterable[str]:
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            yield from _field_names(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _validated(document: Mapping[str, object], where: object) -> Recipe:
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        raise _explained(error, where) from error
+
+
+def _explained(error: ValidationError, where: object) -> RecipeError:
+    first, *others = error.errors()
+    name = _dotted(first["loc"])
+    if first["type"] == "extra_forbidden":
+        return _unknown(name)
+    alternatives = [first, *(e for e in others if _dotted(e["loc"]) == name)]
+    reasons = " or ".join(e["msg"].removeprefix("Input should be ") for e in alternatives)
+    return RecipeError(f"{name} should be {reasons}, not {first['input']!r}", path=where)
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    # pydantic appends the tried member of a union, which is no field of the recipe
+    fields = (str(part) for part in location)
+    return ".".join(
+        part for part in fields if part not in ("int", "constrained-int") and "[" not in part
+    )

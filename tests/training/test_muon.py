@@ -1,0 +1,133 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from striate.nets.layers import LocallyConnected
+from striate.training.muon import Filters, Muon, orthogonalise
+
+LAYERS = [
+    nn.Conv2d(5, 8, 3),
+    nn.Conv2d(6, 8, (3, 2), groups=2),
+    nn.Conv2d(8, 8, 3, groups=8),
+    nn.ConvTranspose2d(5, 8, 2),
+    nn.ConvTranspose2d(6, 4, 2, groups=2),
+    nn.Linear(7, 4),
+    LocallyConnected(
+        3, (4, 2, 2), kernel=(2, 2), stride=(1, 1), padding=(0, 0), dilation=(1, 1), bias=False
+    ),
+]
+
+
+def polynomial(values: torch.Tensor) -> torch.Tensor:
+    """What three steps of the iteration make of singular values."""
+    for _ in range(3):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return values
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 9), (1, 9, 4), (3, 5, 5), (7, 1, 9)])
+def test_orthogonalise_maps_singular_values_and_keeps_the_vectors(shape):
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    left, values, right = torch.linalg.svd(matrices, full_matrices=False)
+    norms = matrices.flatten(1).norm(dim=1)[:, None]
+    expected = left @ torch.diag_embed(polynomial(values / norms)) @ right
+    torch.testing.assert_close(orthogonalise(matrices), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_singular_values_that_are_not_tiny_end_near_one():
+    values = polynomial(torch.linspace(0.05, 1, 1000))
+    assert values.min() > 0.5
+    assert values.max() < 1.3
+
+
+def test_orthogonalise_ignores_scale_and_keeps_zero():
+    matrices = torch.randn(1, 4, 6, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(orthogonalise(matrices), orthogonalise(1000 * matrices))
+    assert (orthogonalise(torch.zeros(2, 3, 4)) == 0).all()
+
+
+def test_bf16_products_are_near():
+    matrices = torch.randn(1, 16, 40, generator=torch.Generator().manual_seed(0))
+    rough = orthogonalise(matrices, torch.bfloat16)
+    assert rough.dtype == torch.bfloat16
+    assert (rough.float() - orthogonalise(matrices)).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: str(layer)[:40])
+def test_filters_are_matrices_with_an_output_a_row(layer):
+    bank = Filters.of(layer, layer.weight)
+    weight = layer.weight.detach()
+    matrices = bank.matrices(weight)
+    assert torch.equal(bank.restore(matrices), weight)
+    if isinstance(layer, nn.ConvTranspose2d):
+        groups = weight.unflatten(0, (layer.groups, -1)).transpose(1, 2)
+    elif isinstance(layer, LocallyConnected):
+        groups = weight
+    else:
+        groups = weight.unflatten(0, (getattr(layer, "groups", 1), -1))
+    assert matrices.shape == groups.flatten(2).shape
+    # The order within a row is free: a window's values may come before or after the channels.
+    assert torch.equal(matrices.sort(dim=2).values, groups.flatten(2).sort(dim=2).values)
+
+
+def test_channels_last_filters_are_read_without_a_copy():
+    layer = nn.Conv2d(8, 16, 3).to(memory_format=torch.channels_last)
+    matrices = Filters.of(layer, layer.weight).matrices(layer.weight)
+    assert matrices.data_ptr() == layer.weight.data_ptr()
+    assert matrices.is_contiguous()
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_two_steps_are_those_of_the_formula(memory_format):
+    generator = torch.Generator().manual_seed(0)
+    layer = nn.Conv2d(3, 4, 3).to(memory_format=memory_format)
+    muon = Muon([Filters.of(layer, layer.weight)], lr=0.2, momentum=0.6, dtype=torch.float32)
+    weight = layer.weight.detach().flatten(1).double()
+    buffer = torch.zeros_like(weight)
+    for factor in (1.0, 0.5):
+        gradient = torch.randn(4, 3, 3, 3, generator=generator)
+        layer.weight.grad = gradient.clone(memory_format=memory_format)
+        muon.step(factor)
+        g = gradient.flatten(1).double()
+        buffer = 0.6 * buffer + g
+        update = orthogonalise((g + 0.6 * buffer)[None], torch.float64)[0]
+        weight = weight * math.sqrt(4) / weight.norm()
+        weight = weight - 0.2 * factor * update
+        torch.testing.assert_close(
+            layer.weight.detach().flatten(1).double(), weight, atol=1e-5, rtol=1e-5
+        )
+    assert layer.weight.is_contiguous(memory_format=memory_format)
+
+
+def test_filters_have_a_pace_of_their_own():
+    layer = nn.Linear(3, 4)
+    start = layer.weight.detach().clone() * 2 / layer.weight.detach().norm()
+    moved = []
+    for pace in (1.0, 0.25):
+        bank = Filters.of(layer, nn.Parameter(start.clone()), pace)
+        bank.weight.grad = torch.arange(12.0).view(4, 3)
+        Muon([bank], lr=0.2, momentum=0.6, dtype=torch.float32).step(1.0)
+        moved.append(bank.weight.detach() - start)
+    torch.testing.assert_close(moved[1], 0.25 * moved[0])
+
+
+def test_a_zero_gradient_only_sets_the_norm_and_none_does_nothing():
+    layer = nn.Conv2d(3, 4, 3)
+    muon = Muon([Filters.of(layer, layer.weight)], lr=0.2, momentum=0.6, dtype=torch.float32)
+    start = layer.weight.detach().clone()
+    muon.step(1.0)
+    assert torch.equal(layer.weight, start)
+    layer.weight.grad = torch.zeros_like(start)
+    muon.step(1.0)
+    torch.testing.assert_close(layer.weight.detach(), start * 2 / start.norm())
+
+
+def test_weights_that_are_all_zero_stay_finite():
+    layer = nn.Linear(3, 2)
+    nn.init.zeros_(layer.weight)
+    muon = Muon([Filters.of(layer, layer.weight)], lr=0.2, momentum=0.6, dtype=torch.float32)
+    layer.weight.grad = torch.ones(2, 3)
+    muon.step(1.0)
+    assert torch.isfinite(layer.weight).all()
