@@ -142,7 +142,7 @@ def _take_step(task: Task, state: TrainingState, batch: Batch) -> None:
     )
     state.progress = _progress_after(task, state)
     if state.average is not None:
-        state.average.update(state.module)
+        state.average.update(state.module, progress=state.progress)
     with torch.no_grad():
         state.sums.loss += loss.detach() * len(batch.labels)
         state.sums.correct += (logits.argmax(1) == batch.labels).sum()

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from striate.data import TRAIN, VALIDATION, Augmentation, Batches, Data, to_tensor
-from striate.data.random import Stream, hash64
+from striate.data.random import Stream, hash64, ordering
 from striate.errors import DataError
 from striate.nets import Net
 from striate.training.averaging import make_average
@@ -102,17 +102,22 @@ def _fresh_state(plan: Plan, data: Data, restart: int) -> TrainingState:
     torch.manual_seed(seed)
     height, width, channels = data.images.shape[1:]
     module = plan.net.build((height, width, channels))
-    first = data.indices(TRAIN)[: recipe.initialize.whiten_images]
+    sample = ordering(seed, 0, data.indices(TRAIN))[: recipe.initialize.whiten_images]
     initialize(
         module,
         recipe.initialize,
-        torch.from_numpy(data.images[first]),
+        torch.from_numpy(data.images[sample]),
         preprocessing=data.preprocessing,
     )
     module = module.to(plan.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingState(
         module=module,
-        optimizers=make_optimizers(module, recipe.optimizer, batch_size=int(recipe.batch_size)),
+        optimizers=make_optimizers(
+            module,
+            recipe.optimizer,
+            batch_size=int(recipe.batch_size),
+            precision=plan.precision,
+        ),
         average=make_average(recipe.average, module),
         patience=Patience(recipe.stop.patience),
         sums=EpochSums.zero(plan.device),
