@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from striate.cli.text import format_seconds, printable
 
@@ -15,26 +15,30 @@ if TYPE_CHECKING:
 
 def print_run(run: Run) -> None:
     """Print what a training gave: accuracy with interval, time, and where the files are."""
-    console = Console(highlight=False)
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, document in (("test", run.test), ("validation", run.validation)):
-        if document is not None:
-            table.add_row(f"{name} accuracy", _accuracy(document))
+    rows = [
+        (f"{name} accuracy", _accuracy(document))
+        for name, document in (("test", run.test), ("validation", run.validation))
+        if document is not None
+    ]
     ended = {"patience": ", stopped early", "time": ", stopped by the time"}.get(run.stopped, "")
-    table.add_row(
-        "training",
-        f"{format_seconds(run.seconds)}, {run.epochs} epochs{ended}, "
-        f"{run.images_per_second:,.0f} images/s",
-    )
-    table.add_row("model", printable(str(run.model)))
-    table.add_row("report", printable(str(run.report)))
-    console.print(table)
+    epochs = f"{run.epochs} epoch{'s' * (run.epochs != 1)}{ended}"
+    speed = f"{run.images_per_second:,.0f} images/s"
+    rows += [
+        ("training", Text(f"{format_seconds(run.seconds)}, {epochs}, {speed}")),
+        ("model", Text(printable(str(run.model)))),
+        ("report", Text(printable(str(run.report)))),
+    ]
+    width = max(len(name) for name, _ in rows)
+    console = Console(highlight=False)
+    for name, text in rows:
+        # not a table, which would break a long path into lines
+        console.print(Text(f"{name:{width}}  ").append_text(text), soft_wrap=True)
 
 
-def _accuracy(document: dict[str, Any]) -> str:
+def _accuracy(document: dict[str, Any]) -> Text:
     low, high = document["interval"]
     views = "" if document["views"] == 1 else f", {document['views']} views"
-    return (
-        f"[bold]{document['accuracy']:.2%}[/]  (95 % interval {low:.2%} to {high:.2%}, "
-        f"{document['images']:,} images{views})"
+    return Text(f"{document['accuracy']:.2%}", style="bold").append(
+        f"  (95 % interval {low:.2%} to {high:.2%}, {document['images']:,} images{views})",
+        style="not bold",
     )

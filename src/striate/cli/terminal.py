@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,6 +17,15 @@ if TYPE_CHECKING:
     from striate.training.events import Progress as TrainingProgress
 
 
+class _LastingConsole(Console):
+    """Writes to standard error as long as someone reads it: a training does not end with them."""
+
+    def on_broken_pipe(self) -> None:
+        """Write nothing from now on."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 class TerminalEvents(Events):
     """Shows a training: a progress bar on a terminal, a line an epoch elsewhere.
 
@@ -22,7 +33,7 @@ class TerminalEvents(Events):
     """
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = _LastingConsole(stderr=True, highlight=False)
         self._live = self._console.is_terminal
         self._epochs = 0
         self._bar: Progress | None = None
@@ -48,13 +59,14 @@ class TerminalEvents(Events):
     def progress(self, progress: TrainingProgress) -> None:
         """Move the bar of the training."""
         self._epochs = progress.epochs
+        start = f"start {progress.restart + 1}/{progress.restarts}, " * (progress.restarts > 1)
         text = (
             f"loss {progress.loss:.3f}  accuracy {progress.accuracy:6.2%}  "
             f"{progress.images_per_second:,.0f} images/s  "
             f"{format_seconds(progress.seconds_left)} left"
         )
-        stage = f"epoch {progress.epoch + 1}/{progress.epochs}"
-        self._show(stage, progress.step, progress.steps, text)
+        stage = f"{start}epoch {progress.epoch + 1}/{progress.epochs}"
+        self._show(stage, progress.done, 1.0, text)
 
     def measured(self, measurement: Measurement) -> None:
         """Print the line of an epoch."""
@@ -74,7 +86,7 @@ class TerminalEvents(Events):
         )
         self._console.print(text, markup=False, soft_wrap=True)
 
-    def _show(self, stage: str, done: int, total: int, text: str) -> None:
+    def _show(self, stage: str, done: float, total: float, text: str) -> None:
         if not self._live:
             return
         if self._bar is None:

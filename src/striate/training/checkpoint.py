@@ -19,6 +19,7 @@ COUNTERS = (
     "restart",
     "epoch",
     "batch",
+    "epochs",
     "step",
     "images",
     "start_step",

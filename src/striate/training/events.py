@@ -9,11 +9,15 @@ from dataclasses import dataclass
 class Progress:
     """The state of a training between two batches.
 
-    `epoch` counts from 0, `step` over the whole run; `loss` and `accuracy` are means over the
-    epoch so far; `seconds` is training time alone, `seconds_left` the estimate for the rest of the
-    run.
+    `done` is the share of the run, 0 to 1, by its steps or by its budget of time. `restart` and
+    `epoch` count from 0, `epoch` and `step` over one of the `restarts`; `loss` and `accuracy` are
+    means over the epoch so far; `seconds` is training time alone, `seconds_left` the estimate for
+    the rest of the run, its evaluations included.
     """
 
+    done: float
+    restart: int
+    restarts: int
     epoch: int
     epochs: int
     step: int

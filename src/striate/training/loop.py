@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
 
-from striate.data import Batch, Batches
+from striate.data import Batch
 from striate.data.random import Stream, hash64
 from striate.training.events import Events, Measurement
 from striate.training.folder import RunFolder
 from striate.training.machine import synchronize
-from striate.training.recipe import Recipe
-from striate.training.regularize import Regularizer
 from striate.training.schedules import schedule_factor
 from striate.training.signals import StopSignals
 from striate.training.state import Best, EpochSums, TrainingState
 from striate.training.stopping import next_progress
+from striate.training.task import Task
 from striate.training.watch import NotFiniteError, Watch
-
-
-@dataclass(frozen=True)
-class Task:
-    """What does not change while a net trains.
-
-    Args:
-        recipe: The recipe, with every "auto" replaced.
-        epochs: E, an epoch being every training image once.
-        seed: The run's seed.
-        device: Where the net trains.
-        precision: "fp32" or "bf16".
-        batches: The training batches.
-        loss: Logits (N, K) and labels to a scalar, the mean over the batch.
-        regularizer: Penalties and perturbations.
-        validate: Mean loss and accuracy on the validation images; None where there are none.
-        initialize: Puts the fresh start of that number into the state.
-        identity: What the run is a function of, as the checkpoints keep it.
-    """
-
-    recipe: Recipe
-    epochs: int
-    seed: int
-    device: torch.device
-    precision: str
-    batches: Batches
-    loss: Callable[[Tensor, Tensor], Tensor]
-    regularizer: Regularizer
-    validate: Callable[[TrainingState], tuple[float, float]] | None
-    initialize: Callable[[TrainingState, int], None]
-    identity: Mapping[str, object]
 
 
 def fit(task: Task, state: TrainingState, folder: RunFolder, events: Events) -> str:
@@ -65,20 +29,15 @@ def fit(task: Task, state: TrainingState, folder: RunFolder, events: Events) -> 
         ResourceError: If the disk is full.
     """
     with StopSignals() as signals:
-        watch = Watch(
-            folder,
-            events,
-            signals,
-            identity=task.identity,
-            checkpoint_seconds=task.recipe.checkpoint_seconds,
-        )
-        if state.step == 0:
-            watch.save(state)
+        watch = Watch(task, folder, events, signals)
         while not (state.stopped and state.restart + 1 == task.recipe.stop.restarts):
             try:
+                if state.step == 0:
+                    watch.save(state)
                 _begin_next_start(task, state)
                 state.stopped = _train_one_start(task, state, watch)
                 watch.save(state)
+                watch.heed_signals(state)
             except NotFiniteError as reason:
                 watch.go_back(state, str(reason))
         return state.stopped
@@ -99,12 +58,13 @@ def _train_one_start(task: Task, state: TrainingState, watch: Watch) -> str:
         last = not in_time or state.epoch + 1 == task.epochs
         if last or (state.epoch + 1) % task.recipe.stop.evaluate_every == 0:
             _evaluate(task, state, watch)
-        state.epoch, state.batch = state.epoch + 1, 0
+        state.epoch, state.batch, state.epochs = state.epoch + 1, 0, state.epochs + 1
         state.sums = EpochSums.zero(task.device)
         if not in_time:
             return "time"
         if state.patience.exhausted:
             return "patience"
+        watch.heed_signals(state)
     return "finished"
 
 
@@ -117,7 +77,7 @@ def _train_epoch(task: Task, state: TrainingState, watch: Watch) -> bool:
         state.batch += 1
         state.step += 1
         state.images += len(batch.labels)
-        watch.after_step(state, epochs=task.epochs, steps_an_epoch=task.batches.steps)
+        watch.after_step(state)
         if state.progress >= 1 and state.batch < task.batches.steps:
             return False
     synchronize(task.device)
@@ -162,7 +122,7 @@ def _progress_after(task: Task, state: TrainingState) -> float:
         state.progress,
         steps=task.epochs * task.batches.steps - (state.step - state.start_step),
         seconds=(budget - state.wall) / (stop.restarts - state.restart),
-        step_time=state.wall / max(1, state.step),
+        step_time=state.step_time,
     )
 
 

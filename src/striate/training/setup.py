@@ -15,13 +15,13 @@ from striate.errors import DataError
 from striate.nets import Net
 from striate.training.averaging import make_average
 from striate.training.initialize import initialize
-from striate.training.loop import Task
 from striate.training.losses import make_loss
 from striate.training.optimizers import make_optimizers
 from striate.training.recipe import Recipe
 from striate.training.regularize import Regularizer
 from striate.training.state import EpochSums, TrainingState
 from striate.training.stopping import Patience
+from striate.training.task import Task
 
 VALIDATION_BATCH = 500
 

@@ -42,10 +42,11 @@ class EpochSums:
 class TrainingState:
     """The state between two batches; a checkpoint holds exactly this.
 
-    `restart`, `epoch` and `batch` say which batch comes next; `step` and `images` count over the
-    run, `start_step` is where this restart began. `progress` runs from 0 to 1 over a restart.
-    `seconds` is training time, `wall` also holds the evaluations. `rate_scale` is halved at each
-    of the `retries`. `stopped` says why the current restart ended, and is empty before.
+    `restart`, `epoch` and `batch` say which batch comes next; `epochs`, `step` and `images` count
+    over the run, `start_step` is where this restart began. `progress` runs from 0 to 1 over a
+    restart. `seconds` is training time, `wall` also holds the evaluations, `step_time` is that of
+    the latest step (0 while unknown, and not saved). `rate_scale` is halved at each of the
+    `retries`. `stopped` says why the current restart ended, and is empty before.
     """
 
     module: NetModule
@@ -56,12 +57,14 @@ class TrainingState:
     restart: int = 0
     epoch: int = 0
     batch: int = 0
+    epochs: int = 0
     step: int = 0
     images: int = 0
     start_step: int = 0
     progress: float = 0.0
     seconds: float = 0.0
     wall: float = 0.0
+    step_time: float = 0.0
     rate_scale: float = 1.0
     retries: int = 0
     stopped: str = ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
 
 import torch
 
@@ -13,6 +13,7 @@ from striate.training.events import Events, Progress
 from striate.training.folder import RunFolder
 from striate.training.signals import StopSignals
 from striate.training.state import TrainingState
+from striate.training.task import Task
 
 RETRIES = 2
 SHOWN_EVERY = 0.2  # seconds between two reports of progress
@@ -27,28 +28,19 @@ class Watch:
     """What happens after a step besides the step.
 
     Args:
+        task: What is trained.
         folder: Where the checkpoints go.
         events: Who is told.
         signals: Whether someone asked to stop.
-        identity: What the run is a function of.
-        checkpoint_seconds: The time between two saves.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        events: Events,
-        signals: StopSignals,
-        *,
-        identity: Mapping[str, object],
-        checkpoint_seconds: float,
-    ) -> None:
+    def __init__(self, task: Task, folder: RunFolder, events: Events, signals: StopSignals) -> None:
         self.folder = folder
         self.events = events
+        self._task = task
         self._signals = signals
-        self._identity = identity
-        self._checkpoint_seconds = checkpoint_seconds
-        self._saved = self._shown = self._ticked = time.monotonic()
+        self._shown = -math.inf  # so that the first step is shown
+        self._saved = self._ticked = time.monotonic()
         self._steps = 0
 
     def tick(self, state: TrainingState, *, training: bool) -> None:
@@ -58,27 +50,37 @@ class Watch:
         state.seconds += (now - self._ticked) if training else 0.0
         self._ticked = now
 
-    def after_step(self, state: TrainingState, *, epochs: int, steps_an_epoch: int) -> None:
+    def after_step(self, state: TrainingState) -> None:
         """Look at the loss, tell the progress, and save where it is time or asked for.
 
         Raises:
             NotFiniteError: If the loss or, at a save, the state is not finite.
             InterruptedRunError, TerminatedRunError: After a signal, with the state saved.
         """
+        before = state.wall
         self.tick(state, training=True)
+        state.step_time = state.wall - before
         self._steps += 1
         if self._steps % LOOK_EVERY[state.sums.loss.device.type] == 0:
             self._look(state)
         now = self._ticked
         if now - self._shown >= SHOWN_EVERY:
             self._shown = now
-            self.events.progress(describe_progress(state, epochs, steps_an_epoch))
+            self.events.progress(describe_progress(self._task, state))
+        self.heed_signals(state)
+        if now - self._saved >= self._task.recipe.checkpoint_seconds:
+            self.save(state)
+
+    def heed_signals(self, state: TrainingState) -> None:
+        """Save and stop, where that is asked for.
+
+        Raises:
+            NotFiniteError: If the state is not finite; nothing is written then.
+            InterruptedRunError, TerminatedRunError: After a signal, with the state saved.
+        """
         if self._signals.received is not None:
-            self._look(state)
             self.save(state)
             raise self._signals.error(self.folder.path)
-        if now - self._saved >= self._checkpoint_seconds:
-            self.save(state)
 
     def save(self, state: TrainingState) -> None:
         """Write a checkpoint.
@@ -88,7 +90,7 @@ class Watch:
         """
         self._look(state)
         try:
-            save_checkpoint(self.folder.checkpoints, state, self._identity)
+            save_checkpoint(self.folder.checkpoints, state, self._task.identity)
         except DivergedError as error:
             raise NotFiniteError(error.message) from error
         self._saved = time.monotonic()
@@ -107,7 +109,7 @@ class Watch:
                 hint="try a lower rate, as in --set optimizer.lr=...",
             )
         try:
-            restore_latest(self.folder.checkpoints, state, self._identity)
+            restore_latest(self.folder.checkpoints, state, self._task.identity)
         except CheckpointError as error:
             raise DivergedError(f"{reason}, and {error}", path=self.folder.path) from error
         state.retries, state.rate_scale = retries, scale
@@ -125,20 +127,22 @@ class Watch:
             raise NotFiniteError("the loss is no longer finite")
 
 
-def describe_progress(state: TrainingState, epochs: int, steps_an_epoch: int) -> Progress:
+def describe_progress(task: Task, state: TrainingState) -> Progress:
     """The figures of a progress bar."""
     images = max(1, state.sums.images)
-    steps = epochs * steps_an_epoch
-    done = state.step - state.start_step
-    left = state.seconds * (1 - state.progress) / state.progress if state.progress else 0.0
+    restarts = task.recipe.stop.restarts
+    done = (state.restart + state.progress) / restarts
     return Progress(
+        done=done,
+        restart=state.restart,
+        restarts=restarts,
         epoch=state.epoch,
-        epochs=epochs,
-        step=done,
-        steps=steps,
+        epochs=task.epochs,
+        step=state.step - state.start_step,
+        steps=task.epochs * task.batches.steps,
         loss=float(state.sums.loss) / images,
         accuracy=float(state.sums.correct) / images,
         images_per_second=state.images_per_second,
         seconds=state.seconds,
-        seconds_left=left,
+        seconds_left=state.wall * (1 - done) / done if done else 0.0,
     )
