@@ -46,16 +46,20 @@ def run(arguments: list[str]) -> int:
         return _run_application(arguments)
     except StriateError as known:
         error = known
-    except KeyboardInterrupt:
-        error = InterruptedRunError("interrupted")
-    except MemoryError:
-        error = ResourceError("out of memory", hint="try a smaller batch_size, or --size")
+    except KeyboardInterrupt as cause:
+        error = InterruptedRunError("interrupted").with_traceback(cause.__traceback__)
+    except MemoryError as cause:
+        hint = "try a smaller batch_size, or --size"
+        error = ResourceError("out of memory", hint=hint).with_traceback(cause.__traceback__)
     except BrokenPipeError:
         # the reader of our output went away; what is left to flush has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as cause:
+        message = cause.strerror or str(cause)
+        error = ResourceError(message, path=cause.filename).with_traceback(cause.__traceback__)
     if debug:
-        traceback.print_exc()
+        traceback.print_exception(error)
     _print_error(error, as_json="--json" in arguments)
     return error.status
 
@@ -111,4 +115,5 @@ def _print_error(error: StriateError, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(error.to_json()))
     # the error of a net has lines of its own: the text, and a caret under the place
-    print("\n".join(map(printable, f"striate: {error}".split("\n"))), file=sys.stderr)
+    lines = str(error).split("\n") if error.kind == "net" else [str(error)]
+    print("striate: " + "\n".join(map(printable, lines)), file=sys.stderr)

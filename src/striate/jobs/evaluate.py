@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data import TEST, Data, Split, load_data
+from striate.data import TEST, Data, load_data
 from striate.errors import DataError, ModelError, StriateWarning, UsageError
 from striate.evaluation import VIEWS, Evaluation, evaluate_logits, view_logits
 from striate.jobs.predict import open_model
+from striate.jobs.splits import read_splits
 from striate.model import MODEL_NAME, Model
 from striate.training.folder import read_run
 
@@ -103,7 +103,7 @@ def _run_selection(
             path=source,
             hint=f"restore them, or evaluate on all of them: striate evaluate {run} {source}",
         )
-    indices = np.flatnonzero(_read_splits(run / "split.csv", data) == TEST)
+    indices = np.flatnonzero(read_splits(run / "split.csv", data) == TEST)
     if not len(indices):
         raise DataError(
             "the run kept no test images", path=run, hint="name the data to evaluate on"
@@ -121,24 +121,6 @@ def _run_folder(target: Model | str | Path) -> Path:
         path=None if isinstance(target, Model) else target,
         hint="name the data: striate evaluate MODEL DATA",
     )
-
-
-def _read_splits(path: Path, data: Data) -> NDArray[np.int8]:
-    """The splits of `split.csv`, (N,), after making sure that it speaks of these images."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        names = [row["name"] for row in rows]
-        splits = np.array([Split[row["split"].upper()] for row in rows], dtype=np.int8)
-    except (OSError, ValueError, KeyError, csv.Error) as cause:
-        raise ModelError(f"the manifest of the split cannot be read: {cause}", path=path) from cause
-    if names != list(data.names):
-        raise ModelError(
-            "the manifest of the split names other images than the data",
-            path=path,
-            hint="restore it: it was written when the run began",
-        )
-    return splits
 
 
 def _data_selection(model: Model, source: Any, progress: Progress | None) -> _Selection:

@@ -32,7 +32,7 @@ def finish(plan: Plan, data: Data, state: TrainingState, folder: RunFolder, even
 
     The best weights by validation loss are saved; without validation images, the last ones.
     """
-    model = trained_model(plan, data, state, _provenance(plan, data, folder))
+    model = trained_model(plan, data, state, _provenance(plan, data, folder)).to(plan.device)
     calibration = _calibrate(model, data)
     logits = {
         split: view_logits(model, data.images, views=plan.recipe.views, indices=data.indices(split))
@@ -55,13 +55,13 @@ def finish(plan: Plan, data: Data, state: TrainingState, folder: RunFolder, even
     }
     folder.write_json("evaluation.json", {**documents, "calibration": calibration})
     write_atomically(folder.path / "predictions.csv", _predictions(data, logits, model.temperature))
-    model.save(folder.path / "model.safetensors")
+    model.to("cpu").save(folder.path / "model.safetensors")
     run = Run(
         path=folder.path,
         model=folder.path / "model.safetensors",
         report=folder.path / "report.html",
         net=plan.net.text,
-        epochs=state.restart * int(plan.recipe.epochs) + state.epoch,
+        epochs=state.epochs,
         steps=state.step,
         seconds=state.seconds,
         images_per_second=state.images_per_second,
@@ -149,7 +149,8 @@ def _record(folder: RunFolder, run: Run, scores: Evaluation | None, events: Even
             f"the accuracy of {scores.accuracy:.1%} is near that of always naming the commonest "
             "class: the report lists what may be the cause"
         )
-        description["notes"].append(warning)
+        if warning not in description["notes"]:  # a run that is finished twice
+            description["notes"].append(warning)
         folder.log(warning)
         events.say(warning)
     description |= {"status": run.stopped, "result": run.to_json()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ from striate.data import Data, load_data
 from striate.errors import CheckpointError, UsageError
 from striate.jobs.finish import finish
 from striate.jobs.run import Run
+from striate.jobs.splits import read_splits
 from striate.nets import parse_net
-from striate.training.checkpoint import restore_latest
+from striate.training.checkpoint import list_checkpoints, restore_latest
 from striate.training.events import Events
-from striate.training.folder import RunFolder, read_run
+from striate.training.folder import RunFolder, read_measurements, read_run
 from striate.training.loop import fit
 from striate.training.machine import choose_device, limited_threads
 from striate.training.recipe import recipe_from_json
 from striate.training.setup import Plan, prepare
+
+MOST_THREADS = 4096
 
 
 def resume(
@@ -45,9 +49,10 @@ def resume(
         plan = _plan(description, device, folder.path)
         images = _load(description, data, plan, events, folder.path)
         task, state = prepare(plan, images)
-        for note in restore_latest(folder.checkpoints, state, task.identity):
-            folder.log(note)
-            events.say(note)
+        if _has_begun(folder):
+            for note in restore_latest(folder.checkpoints, state, task.identity):
+                folder.log(note)
+                events.say(note)
         folder.keep_measurements(state.restart, state.epoch)
         folder.log(f"resumed at step {state.step}")
         with limited_threads(plan.threads):
@@ -57,9 +62,14 @@ def resume(
         folder.close()
 
 
+def _has_begun(folder: RunFolder) -> bool:
+    """Whether there is, or was, a checkpoint: a kill may come before the first."""
+    return bool(list_checkpoints(folder.checkpoints) or read_measurements(folder.path))
+
+
 def _plan(description: dict[str, Any], device: str, path: Path) -> Plan:
     try:
-        return Plan(
+        plan = Plan(
             net=parse_net(description["net"]),
             recipe=recipe_from_json(description["recipe"]),
             seed=int(description["seed"]),
@@ -69,12 +79,20 @@ def _plan(description: dict[str, Any], device: str, path: Path) -> Plan:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"its run.json has no usable {error}", path=path) from error
+    if not 1 <= plan.threads <= MOST_THREADS:
+        raise CheckpointError(f"its run.json asks for {plan.threads} threads", path=path)
+    return plan
 
 
 def _load(
     description: dict[str, Any], data: Data | None, plan: Plan, events: Events, path: Path
 ) -> Data:
-    source = description["data"]["source"]
+    """The images of the run, split as they were."""
+    try:
+        record = description["data"]
+        source, manifest, size = record["source"], record["manifest_hash"], record["size"]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"its run.json has no usable {error}", path=path) from error
     if data is None:
         if source is None:
             raise UsageError(
@@ -84,6 +102,10 @@ def _load(
             )
         choices = plan.recipe.data
         data = load_data(source, size=choices.size, resize=choices.resize, progress=events.stored)
-    return data.split(
-        validation=plan.recipe.data.validation, test=plan.recipe.data.test, seed=plan.seed
-    )
+    if data.manifest_hash != manifest or list(data.images.shape[1:]) != size:
+        raise CheckpointError(
+            "belongs to another run: data (its images, names, labels or size have changed)",
+            path=path,
+            hint="restore them, or train anew",
+        )
+    return replace(data, splits=read_splits(path / "split.csv", data))

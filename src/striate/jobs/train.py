@@ -25,6 +25,7 @@ from striate.training.setup import Plan, prepare
 FORMAT = 1
 RUNS = Path("runs")
 CHECKPOINTS_THAT_MUST_FIT = 3
+LARGEST_SIZE = 2048  # that a recipe's data.size may have
 
 
 def train(
@@ -69,7 +70,7 @@ def train(
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     chosen = chosen.with_settings({**(settings or {}), **fields})
     source = _source(data)  # before the run folder is made, which may have the name of a data set
-    images = _load(data, chosen, events)
+    images, chosen = _load(data, chosen, events)
     images = images.split(validation=chosen.data.validation, test=chosen.data.test, seed=seed)
     plan, notes = make_plan(images, net=net, recipe=chosen, seed=seed, device=device)
     folder = RunFolder.create(Path(out) if out is not None else _free_folder(images.name))
@@ -98,7 +99,7 @@ def describe_run(plan: Plan, data: Data, *, source: str | None, notes: list[str]
         "format": FORMAT,
         "status": "running",
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "command": ["striate", *sys.argv[1:]] if sys.argv else ["striate"],
+        "command": _command(),
         "data": {
             "source": source,
             "name": data.name,
@@ -122,15 +123,30 @@ def describe_run(plan: Plan, data: Data, *, source: str | None, notes: list[str]
     }
 
 
-def _load(data: str | Path | Data | tuple[Any, Any], recipe: Recipe, events: Events) -> Data:
+def _load(
+    data: str | Path | Data | tuple[Any, Any], recipe: Recipe, events: Events
+) -> tuple[Data, Recipe]:
+    """The images, and the recipe with the size that they were brought to."""
     if isinstance(data, Data):
         if recipe.data.size not in (0, *data.images.shape[1:3]):
             raise RecipeError(
                 f"data.size {recipe.data.size} was asked for, but the images are loaded already",
                 hint="give the size to load_data",
             )
-        return data
-    return load_data(data, size=recipe.data.size, resize=recipe.data.resize, progress=events.stored)
+        height, width = data.images.shape[1:3]
+        # what a later `resume` or `evaluate` brings the source's images to
+        square = height if height == width <= LARGEST_SIZE else 0
+        return data, recipe.with_settings({"data.size": square, "data.resize": data.resize})
+    choices = recipe.data
+    loaded = load_data(data, size=choices.size, resize=choices.resize, progress=events.stored)
+    return loaded, recipe
+
+
+def _command() -> list[str]:
+    """What was typed: our command line, or the Python program that called."""
+    if Path(sys.argv[0]).stem == "striate":
+        return ["striate", *sys.argv[1:]]
+    return list(sys.orig_argv)
 
 
 def _source(data: str | Path | Data | tuple[Any, Any]) -> str | None:

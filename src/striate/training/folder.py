@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
-        """Make and lock a new run folder.
+        """Make and lock a new run folder; one in which a run failed before its start will do.
 
         Raises:
             UsageError: If the folder holds something already.
@@ -39,13 +40,13 @@ class RunFolder:
         """
         with _disk_guard(path):
             path.mkdir(parents=True, exist_ok=True)
+            if not (path / "lock").exists() and any(path.iterdir()):
+                raise _not_empty(path)  # before a lock is left in a folder that is not ours
             folder = cls(path, _locked(path))
-        if any(entry.name != "lock" for entry in path.iterdir()):
+        if _has_begun(path):
             folder.close()
-            raise UsageError(
-                "is not empty", path=path, hint=f"take another --out, or: striate resume {path}"
-            )
-        (path / "checkpoints").mkdir()
+            raise _not_empty(path)
+        (path / "checkpoints").mkdir(exist_ok=True)
         return folder
 
     @classmethod
@@ -115,6 +116,18 @@ class RunFolder:
                 path=self.path,
                 hint="free some space or take another --out",
             )
+
+
+def _has_begun(path: Path) -> bool:
+    """Whether a locked folder holds more than a run has before its first checkpoint."""
+    before = {"lock", "log.txt", "split.csv", "checkpoints"}
+    names = {entry.name for entry in path.iterdir()}
+    return bool(names - before) or any((path / "checkpoints").glob("*"))
+
+
+def _not_empty(path: Path) -> UsageError:
+    hint = f"take another --out, or: striate resume {shlex.quote(str(path))}"
+    return UsageError("is not empty", path=path, hint=hint)
 
 
 @contextmanager

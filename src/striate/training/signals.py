@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from types import FrameType
@@ -37,7 +38,7 @@ class StopSignals:
 
     def error(self, run: object) -> StriateError:
         """The error to raise once the state is saved."""
-        hint = f"go on with: striate resume {run}"
+        hint = f"go on with: striate resume {shlex.quote(str(run))}"
         if self.received == signal.SIGTERM:
             return TerminatedRunError("terminated; the run is saved", path=run, hint=hint)
         return InterruptedRunError("interrupted; the run is saved", path=run, hint=hint)
