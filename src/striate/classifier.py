@@ -241,7 +241,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(held_out):
             logits = view_logits(model, data.images, indices=held_out)
             model.temperature = fit_temperature(logits, data.labels[held_out])
-        self.views_ = 1 if plan.recipe.augment.flip == "none" else plan.recipe.views
+        self.views_ = 1 if plan.recipe.augment.flip == "none" else int(plan.recipe.views)
         self.model_ = model
 
     def _full_recipe(self) -> Recipe:

@@ -47,7 +47,7 @@ def test_a_section_takes_a_mapping():
         ("optimizer.name", "sgdd", "optimizer.name should be 'sgd'.*not 'sgdd'"),
         ("epochs", "0", "epochs should be 'auto' or greater than or equal to 1, not 0"),
         ("epochs", "many", "epochs should be 'auto' or a valid integer.*not 'many'"),
-        ("views", "3", "views should be 1, 2 or 10, not 3"),
+        ("views", "3", "views should be .auto., 1, 2 or 10, not 3"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(name, value, message):

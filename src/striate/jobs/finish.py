@@ -34,8 +34,9 @@ def finish(plan: Plan, data: Data, state: TrainingState, folder: RunFolder, even
     """
     model = trained_model(plan, data, state, _provenance(plan, data, folder)).to(plan.device)
     calibration = _calibrate(model, data)
+    views = int(plan.recipe.views)
     logits = {
-        split: view_logits(model, data.images, views=plan.recipe.views, indices=data.indices(split))
+        split: view_logits(model, data.images, views=views, indices=data.indices(split))
         for split in (VALIDATION, TEST)
         if len(data.indices(split))
     }
@@ -44,7 +45,7 @@ def finish(plan: Plan, data: Data, state: TrainingState, folder: RunFolder, even
             logits[split],
             data.labels[data.indices(split)],
             data.classes,
-            views=plan.recipe.views,
+            views=views,
             temperature=model.temperature,
         )
         for split in logits

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from striate.data import TRAIN, Data
-from striate.nets import Net, auto_net, load_net
+from striate.errors import UsageError
+from striate.nets import Net, Summary, auto_net, load_net
 from striate.training.machine import choose_device, choose_precision, choose_threads
+from striate.training.processes import check_workers, started_here
 from striate.training.recipe import Recipe
 from striate.training.resolve import Facts, resolve_recipe
 from striate.training.setup import Plan
@@ -29,6 +31,7 @@ def make_plan(
         UsageError: If there is no such device, net or recipe.
     """
     where = choose_device(device)
+    check_workers(recipe.workers, where)
     facts = Facts(
         train_images=len(data.indices(TRAIN)),
         side=min(data.images.shape[1:3]),
@@ -42,11 +45,25 @@ def make_plan(
     precision, why = choose_precision(
         resolved.precision, device=where, multiply_adds=summary.multiply_adds
     )
-    threads = choose_threads(summary.multiply_adds * int(resolved.batch_size))
+    threads = choose_threads(
+        summary.multiply_adds * int(resolved.batch_size), processes=started_here(recipe.workers)
+    )
     plan = Plan(chosen, resolved, seed, where, precision, threads)
     # the default net's own choices need no warning
     warnings = [] if net == "auto" else list(summary.warnings)
+    _refuse_lone_values(summary, images=min(int(resolved.batch_size), facts.train_images))
     return plan, [reason, *notes, why, *warnings]
+
+
+def _refuse_lone_values(summary: Summary, *, images: int) -> None:
+    """Refuse batch normalisation of a single value a channel, which has no deviation."""
+    for row in summary.layers:
+        if row.text.startswith("bn") and images * row.output[0] * row.output[1] == 1:
+            raise UsageError(
+                f"batches of one image leave {row.text} one value a channel to normalise",
+                path="batch_size",
+                hint="use at least 2 images a batch, or another net",
+            )
 
 
 def _choose_net(net: str | Net, data: Data) -> tuple[Net, str]:

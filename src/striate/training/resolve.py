@@ -50,7 +50,14 @@ def resolve_recipe(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
         flip, why = automatic_flip(facts)
         settings["augment.flip"] = flip
         notes.append(why)
-    return recipe.with_settings(settings), notes
+    if recipe.views == "auto":
+        mirrors = settings.get("augment.flip", recipe.augment.flip) != "none"
+        settings["views"] = 2 if mirrors else 1
+    resolved = recipe.with_settings(settings)
+    if resolved.views > 1 and facts.mirror is False:
+        resolved = resolved.with_settings({"views": 1})
+        notes.append("one view of each test image: a mirrored digit or letter is another one")
+    return resolved, notes
 
 
 def automatic_batch_size(train_images: int) -> int:
