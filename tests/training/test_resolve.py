@@ -39,3 +39,11 @@ def test_choices_stay_in_bounds(images):
     assert 32 <= automatic_batch_size(images) <= 1000
     assert 8 <= automatic_epochs(images) <= 100
     assert automatic_epochs(images, effort=3) >= 3 * automatic_epochs(images) - 2
+
+
+@pytest.mark.parametrize(("mirror", "views"), [(True, 2), (None, 2), (False, 1)])
+def test_mirror_views_are_not_taken_where_they_change_the_class(mirror, views):
+    asked = Recipe().with_settings({"views": 2})
+    recipe, notes = resolve_recipe(asked, Facts(100, 8, colour=False, mirror=mirror))
+    assert recipe.views == views
+    assert any("one view" in note for note in notes) == (views == 1)

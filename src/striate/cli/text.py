@@ -10,7 +10,7 @@ def printable(text: str) -> str:
 
     Examples:
         >>> printable("a\x1b[2Jb")
-        'a\\\x1b[2Jb'
+        'a\\x1b[2Jb'
     """
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
