@@ -64,3 +64,9 @@ def test_a_budget_ends_the_schedule_with_the_time():
 
 def test_a_spent_budget_ends_at_the_next_step():
     assert next_progress(0.3, steps=100, seconds=-5.0, step_time=1.0) == 1.0
+
+
+def test_a_slow_step_takes_the_share_of_its_time_and_no_more():
+    after_a_slow_one = next_progress(0.0, steps=10_000, seconds=9.0, step_time=1.0)
+    assert math.isclose(after_a_slow_one, 0.1)
+    assert next_progress(after_a_slow_one, steps=9_999, seconds=8.99, step_time=0.01) < 0.102

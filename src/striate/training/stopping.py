@@ -42,20 +42,20 @@ class Patience:
 def next_progress(progress: float, *, steps: int, seconds: float, step_time: float) -> float:
     """The share of the run that is done after one more step; the schedule follows it.
 
-    Without a budget (`seconds` infinite) a step is an even share of what is left. With one, the
-    share of the steps that still fit, so that the learning rate reaches its end just when the time
-    does.
+    A step is an even share of what is left, or, with a budget (`seconds` finite), the share of the
+    time that the step before it took, if that is more. So the learning rate reaches its end just
+    when the time does, and a slow step (the first one, on a GPU) takes no more than its time.
 
     Args:
         progress: The share before the step.
         steps: Steps that the epochs still ask for, this one included.
-        seconds: What is left of the budget.
-        step_time: Seconds that a step takes on average; 0 while unknown.
+        seconds: What was left of the budget after the step before.
+        step_time: Seconds that the step before took; 0 while unknown.
 
     Examples:
-        >>> next_progress(0.5, steps=100, seconds=5.0, step_time=0.5)
+        >>> next_progress(0.5, steps=100, seconds=4.5, step_time=0.5)
         0.55
     """
-    if step_time > 0 and seconds < steps * step_time:
-        steps = int(seconds / step_time)
-    return 1.0 if steps <= 1 else progress + (1.0 - progress) / steps
+    if steps <= 1 or seconds <= step_time:
+        return 1.0
+    return progress + (1.0 - progress) * max(1 / steps, step_time / (seconds + step_time))
