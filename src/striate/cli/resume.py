@@ -22,9 +22,12 @@ def command(
     from striate.cli.terminal import TerminalEvents
     from striate.cli.text import print_json
     from striate.jobs.resume import resume
+    from striate.training.processes import is_follower
 
     with TerminalEvents() as events:
         finished = resume(run, device=device, events=events)
+    if is_follower():
+        return
     if as_json:
         print_json(finished.to_json())
     else:

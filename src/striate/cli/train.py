@@ -18,6 +18,8 @@ Examples:
 
     striate train cifar10 --epochs 8 --validation 0 --set augment.cutout=8
 
+    striate train cifar10 --workers 2
+
     striate train photos/ --net "[conv3-32 relu maxpool2]*4 gap fc-5" --recipe lecture
 """
 
@@ -45,6 +47,9 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another run")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share each batch; on GPUs, one each")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The run folder; runs/NAME-N if not given")
     ] = None,
@@ -55,10 +60,12 @@ def command(
     from striate.cli.terminal import TerminalEvents
     from striate.cli.text import print_json
     from striate.jobs.train import train
+    from striate.training.processes import is_follower
 
     chosen = read_settings(settings or [])
     named = {
         "epochs": epochs,
+        "workers": workers,
         "stop.seconds": None if time is None else read_duration(time),
         "data.size": size,
         "data.validation": validation,
@@ -76,6 +83,8 @@ def command(
             events=events,
             settings=chosen,
         )
+    if is_follower():
+        return
     if as_json:
         print_json(run.to_json())
     else:

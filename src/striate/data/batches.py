@@ -77,9 +77,9 @@ class Batches:
 
     def __post_init__(self) -> None:
         self._check_arrays()
-        if not 0 <= self.rank < self.world <= self._together:
+        if not 0 <= self.rank < self.world <= self.together:
             raise UsageError(
-                f"process {self.rank} of {self.world} gets nothing of {self._together} images",
+                f"process {self.rank} of {self.world} gets nothing of {self.together} images",
                 path="batch_size",
                 hint="use larger batches or fewer processes",
             )
@@ -95,15 +95,15 @@ class Batches:
         """Give the batches of an epoch in turn, from batch `start` on."""
         order = ordering(self.seed, epoch, self.indices)
         for step in range(start, self.steps):
-            together = order[step * self._together : (step + 1) * self._together]
+            together = order[step * self.together : (step + 1) * self.together]
             first, last = (
                 len(together) * rank // self.world for rank in (self.rank, self.rank + 1)
             )
             yield self._make(Draws(self.seed, epoch, together[first:last]))
 
     @property
-    def _together(self) -> int:
-        """The images of a batch over all processes."""
+    def together(self) -> int:
+        """The images of a batch, over all processes."""
         return min(self.batch_size, len(self.indices))
 
     def _make(self, draws: Draws) -> Batch:

@@ -11,13 +11,12 @@ from striate.errors import CheckpointError, UsageError
 from striate.jobs.finish import finish
 from striate.jobs.run import Run
 from striate.jobs.splits import read_splits
-from striate.nets import parse_net
 from striate.training.checkpoint import list_checkpoints, restore_latest
 from striate.training.events import Events
 from striate.training.folder import RunFolder, read_measurements, read_run
 from striate.training.loop import fit
-from striate.training.machine import choose_device, limited_threads
-from striate.training.recipe import recipe_from_json
+from striate.training.machine import limited_threads
+from striate.training.processes import is_follower, led_team, work_along
 from striate.training.setup import Plan, prepare
 
 MOST_THREADS = 4096
@@ -42,22 +41,28 @@ def resume(
         CheckpointError: If no checkpoint is whole, or data, classes, net or recipe have changed.
         BusyError: If another process is at it.
     """
+    if is_follower():
+        return Run.from_json(work_along())
     events = events or Events()
     folder = RunFolder.open(Path(run))
     try:
         description = read_run(folder.path)
         plan = _plan(description, device, folder.path)
         images = _load(description, data, plan, events, folder.path)
-        task, state = prepare(plan, images)
-        if _has_begun(folder):
-            for note in restore_latest(folder.checkpoints, state, task.identity):
-                folder.log(note)
-                events.say(note)
-        folder.keep_measurements(state.restart, state.epoch)
-        folder.log(f"resumed at step {state.step}")
-        with limited_threads(plan.threads):
-            fit(task, state, folder, events)
-        return finish(plan, images, state, folder, events)
+        with led_team(plan, images, folder.path) as team:
+            task, state = prepare(plan, images, team)
+            if _has_begun(folder):
+                for note in restore_latest(folder.checkpoints, state, task.identity):
+                    folder.log(note)
+                    events.say(note)
+            folder.keep_measurements(state.restart, state.epoch)
+            folder.log(f"resumed at step {state.step}")
+            with limited_threads(plan.threads):
+                fit(task, state, folder, events)
+            finished = finish(plan, images, state, folder, events)
+            if team is not None:
+                team.dismiss(finished.to_json())
+        return finished
     finally:
         folder.close()
 
@@ -69,14 +74,7 @@ def _has_begun(folder: RunFolder) -> bool:
 
 def _plan(description: dict[str, Any], device: str, path: Path) -> Plan:
     try:
-        plan = Plan(
-            net=parse_net(description["net"]),
-            recipe=recipe_from_json(description["recipe"]),
-            seed=int(description["seed"]),
-            device=choose_device(description["device"] if device == "auto" else device),
-            precision=str(description["precision"]),
-            threads=int(description["threads"]),
-        )
+        plan = Plan.from_json(description, device=device)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"its run.json has no usable {error}", path=path) from error
     if not 1 <= plan.threads <= MOST_THREADS:

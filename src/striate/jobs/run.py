@@ -38,6 +38,14 @@ class Run:
     test: dict[str, Any] | None
     stopped: str
 
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Run:
+        """The run of a document that `to_json` gave."""
+        values = {**document, "path": Path(document["run"])}
+        values |= {name: Path(document[name]) for name in ("model", "report")}
+        del values["run"]
+        return cls(**values)
+
     def to_json(self) -> dict[str, Any]:
         """The document of `train --json` and `resume --json`."""
         return {

@@ -19,6 +19,12 @@ from striate.training.events import Events
 from striate.training.folder import RunFolder
 from striate.training.loop import fit
 from striate.training.machine import describe_machine, describe_versions, limited_threads
+from striate.training.processes import (
+    is_follower,
+    led_team,
+    processes_of_torchrun,
+    work_along,
+)
 from striate.training.recipe import Recipe, load_recipe
 from striate.training.setup import Plan, prepare
 
@@ -52,7 +58,7 @@ def train(
         out: The run folder; `runs/<data>-<n>` if not given.
         events: Who is told what happens.
         settings: Dotted fields of the recipe to change, as {"optimizer.lr": 0.1}.
-        fields: Fields of the recipe to change, as epochs=20.
+        fields: Fields of the recipe to change, as epochs=20; workers=2 trains with two processes.
 
     Returns:
         The finished run: paths, figures, evaluations.
@@ -66,9 +72,13 @@ def train(
         >>> run.test["accuracy"]                                      # doctest: +SKIP
         0.9852
     """
+    if is_follower():
+        return Run.from_json(work_along())
     events = events or Events()
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    chosen = chosen.with_settings({**(settings or {}), **fields})
+    together = processes_of_torchrun()
+    started = {"workers": together} if together > 1 else {}
+    chosen = chosen.with_settings({**started, **(settings or {}), **fields})
     source = _source(data)  # before the run folder is made, which may have the name of a data set
     images, chosen = _load(data, chosen, events)
     images = images.split(validation=chosen.data.validation, test=chosen.data.test, seed=seed)
@@ -78,13 +88,17 @@ def train(
         for note in notes:
             folder.log(note)
             events.say(note)
-        task, state = prepare(plan, images)
-        folder.require_space(CHECKPOINTS_THAT_MUST_FIT * state_bytes(state))
-        images.write_manifest(folder.path / "split.csv")
-        folder.write_json("run.json", describe_run(plan, images, source=source, notes=notes))
-        with limited_threads(plan.threads):
-            fit(task, state, folder, events)
-        return finish(plan, images, state, folder, events)
+        with led_team(plan, images, folder.path) as team:
+            task, state = prepare(plan, images, team)
+            folder.require_space(CHECKPOINTS_THAT_MUST_FIT * state_bytes(state))
+            images.write_manifest(folder.path / "split.csv")
+            folder.write_json("run.json", describe_run(plan, images, source=source, notes=notes))
+            with limited_threads(plan.threads):
+                fit(task, state, folder, events)
+            run = finish(plan, images, state, folder, events)
+            if team is not None:
+                team.dismiss(run.to_json())
+        return run
     finally:
         folder.close()
 
@@ -110,12 +124,7 @@ def describe_run(plan: Plan, data: Data, *, source: str | None, notes: list[str]
             "mirror": data.mirror,
             "problems": [problem.to_json() for problem in data.problems],
         },
-        "net": plan.net.text,
-        "recipe": plan.recipe.model_dump(mode="json"),
-        "seed": plan.seed,
-        "device": str(plan.device),
-        "precision": plan.precision,
-        "threads": plan.threads,
+        **plan.to_json(),
         "versions": describe_versions(),
         "machine": describe_machine(plan.device),
         "notes": notes,

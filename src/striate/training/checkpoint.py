@@ -44,20 +44,27 @@ def save_checkpoint(folder: Path, state: TrainingState, identity: Mapping[str, o
         DivergedError: If a weight, statistic or average is not finite; nothing is written then.
         ResourceError: If the disk is full; the earlier checkpoints are intact.
     """
+    tensors, document = pack_state(state)
+    for name, tensor in tensors.items():
+        if not is_finite(tensor):
+            raise DivergedError(f"{name.replace('/', '.')} is no longer finite")
+    path = folder / f"step-{state.step:09d}.safetensors"
+    save_tensors(path, tensors, {"format": FORMAT, "identity": dict(identity), **document})
+    for old in list_checkpoints(folder)[KEPT:]:
+        old.unlink()
+    return path
+
+
+def pack_state(state: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All of a state: its tensors by name, not copied, and a document of what JSON can hold."""
     tensors, optimizers = _split({"optimizers": state.optimizers.state_dict()})
     tensors |= {f"module/{name}": tensor for name, tensor in state.module.state_dict().items()}
+    average: dict[str, Any] = {}
     if state.average is not None:
         averaged, average = _split({"average": state.average.state_dict()})
         tensors |= averaged
-    else:
-        average = {}
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not is_finite(tensor):
-            raise DivergedError(f"{name.replace('/', '.')} is no longer finite")
     tensors |= {"sums/loss": state.sums.loss, "sums/correct": state.sums.correct}
     document = {
-        "format": FORMAT,
-        "identity": dict(identity),
         "counters": {name: getattr(state, name) for name in COUNTERS},
         "patience": {"best": _finite_or_none(state.patience.best), "worse": state.patience.worse},
         "images": state.sums.images,
@@ -72,11 +79,32 @@ def save_checkpoint(folder: Path, state: TrainingState, identity: Mapping[str, o
             "epoch": state.best.epoch,
             "restart": state.best.restart,
         }
-    path = folder / f"step-{state.step:09d}.safetensors"
-    save_tensors(path, tensors, document)
-    for old in list_checkpoints(folder)[KEPT:]:
-        old.unlink()
-    return path
+    return tensors, document
+
+
+def unpack_state(
+    state: TrainingState, tensors: Mapping[str, Tensor], document: Mapping[str, Any]
+) -> None:
+    """Put what `pack_state` gave into a state of the same net and recipe.
+
+    Raises:
+        KeyError, TypeError, ValueError, RuntimeError: If it does not fit.
+    """
+    state.module.load_state_dict(_under("module", tensors))
+    state.optimizers.load_state_dict(_join("optimizers", tensors, document))
+    if state.average is not None:
+        state.average.load_state_dict(_join("average", tensors, document))
+    for name in COUNTERS:
+        setattr(state, name, document["counters"][name])
+    patience = document["patience"]
+    state.patience.best = math.inf if patience["best"] is None else patience["best"]
+    state.patience.worse = patience["worse"]
+    device = state.sums.loss.device
+    state.sums.loss = tensors["sums/loss"].to(device)
+    state.sums.correct = tensors["sums/correct"].to(device)
+    state.sums.images = document["images"]
+    best = document["best"]
+    state.best = None if best is None else Best(_under("best", tensors), **best)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -98,7 +126,10 @@ def restore_latest(folder: Path, state: TrainingState, identity: Mapping[str, ob
             damaged.append(f"{error}; the checkpoint before it is used")
             continue
         _compare(document, identity, path)
-        _restore(state, tensors, document, path)
+        try:
+            unpack_state(state, tensors, document)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"does not fit this run: {error}", path=path) from error
         return damaged
     if damaged:
         raise CheckpointError("no checkpoint is whole", path=folder, hint=damaged[0])
@@ -108,7 +139,8 @@ def restore_latest(folder: Path, state: TrainingState, identity: Mapping[str, ob
 def state_bytes(state: TrainingState) -> int:
     """The size of a checkpoint, with optimiser state and best weights, before there are any."""
     weights = [int(tensor.nbytes) for tensor in state.module.state_dict().values()]
-    return 4 * sum(weights) + 100_000
+    # the weights, the best and the averaged ones, and two moments of each
+    return 5 * sum(weights) + 100_000
 
 
 def _compare(document: Mapping[str, Any], identity: Mapping[str, object], path: Path) -> None:
@@ -130,29 +162,6 @@ def _compare(document: Mapping[str, Any], identity: Mapping[str, object], path: 
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _restore(
-    state: TrainingState, tensors: dict[str, Tensor], document: dict[str, Any], path: Path
-) -> None:
-    try:
-        state.module.load_state_dict(_under("module", tensors))
-        state.optimizers.load_state_dict(_join("optimizers", tensors, document))
-        if state.average is not None:
-            state.average.load_state_dict(_join("average", tensors, document))
-        for name in COUNTERS:
-            setattr(state, name, document["counters"][name])
-        patience = document["patience"]
-        state.patience.best = math.inf if patience["best"] is None else patience["best"]
-        state.patience.worse = patience["worse"]
-        device = state.sums.loss.device
-        state.sums.loss = tensors["sums/loss"].to(device)
-        state.sums.correct = tensors["sums/correct"].to(device)
-        state.sums.images = document["images"]
-        best = document["best"]
-        state.best = None if best is None else Best(_under("best", tensors), **best)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"does not fit this run: {error}", path=path) from error
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

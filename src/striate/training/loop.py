@@ -10,6 +10,7 @@ from striate.training.events import Events, Measurement
 from striate.training.folder import RunFolder
 from striate.training.machine import synchronize
 from striate.training.schedules import schedule_factor
+from striate.training.shared_watch import SharedWatch, share_state
 from striate.training.signals import StopSignals
 from striate.training.state import Best, EpochSums, TrainingState
 from striate.training.stopping import next_progress
@@ -30,17 +31,36 @@ def fit(task: Task, state: TrainingState, folder: RunFolder, events: Events) -> 
     """
     with StopSignals() as signals:
         watch = Watch(task, folder, events, signals)
-        while not (state.stopped and state.restart + 1 == task.recipe.stop.restarts):
-            try:
-                if state.step == 0:
-                    watch.save(state)
-                _begin_next_start(task, state)
-                state.stopped = _train_one_start(task, state, watch)
+        if task.team is None:
+            return _train_all_starts(task, state, watch)
+        return _train_all_starts(task, state, SharedWatch(task.team, watch))
+
+
+def follow(task: Task, state: TrainingState) -> None:
+    """Train along with the process that is in `fit`, from its state.
+
+    Raises:
+        ResourceError: If that process ends before the training does.
+    """
+    assert task.team is not None
+    with StopSignals():  # the leader heeds them
+        _train_all_starts(task, state, SharedWatch(task.team, None))
+
+
+def _train_all_starts(task: Task, state: TrainingState, watch: Watch | SharedWatch) -> str:
+    if task.team is not None:
+        share_state(task.team, state)
+    while not (state.stopped and state.restart + 1 == task.recipe.stop.restarts):
+        try:
+            if state.step == 0:
                 watch.save(state)
-                watch.heed_signals(state)
-            except NotFiniteError as reason:
-                watch.go_back(state, str(reason))
-        return state.stopped
+            _begin_next_start(task, state)
+            state.stopped = _train_one_start(task, state, watch)
+            watch.save(state)
+            watch.heed_signals(state)
+        except NotFiniteError as reason:
+            watch.go_back(state, str(reason))
+    return state.stopped
 
 
 def _begin_next_start(task: Task, state: TrainingState) -> None:
@@ -49,9 +69,11 @@ def _begin_next_start(task: Task, state: TrainingState) -> None:
         state.epoch = state.batch = 0
         state.start_step, state.progress, state.stopped = state.step, 0.0, ""
         task.initialize(state, state.restart)
+        if task.team is not None:
+            share_state(task.team, state)
 
 
-def _train_one_start(task: Task, state: TrainingState, watch: Watch) -> str:
+def _train_one_start(task: Task, state: TrainingState, watch: Watch | SharedWatch) -> str:
     """The epochs of one random start; returns why they ended."""
     while state.epoch < task.epochs:
         in_time = _train_epoch(task, state, watch)
@@ -68,7 +90,7 @@ def _train_one_start(task: Task, state: TrainingState, watch: Watch) -> str:
     return "finished"
 
 
-def _train_epoch(task: Task, state: TrainingState, watch: Watch) -> bool:
+def _train_epoch(task: Task, state: TrainingState, watch: Watch | SharedWatch) -> bool:
     """What is left of an epoch; false where the budget of seconds ended it."""
     state.module.train()
     counter = state.restart * task.epochs + state.epoch
@@ -76,7 +98,7 @@ def _train_epoch(task: Task, state: TrainingState, watch: Watch) -> bool:
         _take_step(task, state, batch)
         state.batch += 1
         state.step += 1
-        state.images += len(batch.labels)
+        state.images += task.batches.together
         watch.after_step(state)
         if state.progress >= 1 and state.batch < task.batches.steps:
             return False
@@ -88,13 +110,18 @@ def _train_epoch(task: Task, state: TrainingState, watch: Watch) -> bool:
 def _take_step(task: Task, state: TrainingState, batch: Batch) -> None:
     """One batch: forward, backward, and the optimisers' step."""
     # Dropout and noise depend on the place in the run alone, so a resumed run draws the same.
-    torch.manual_seed(int(hash64(task.seed, state.restart, Stream.STEP, state.step)) >> 1)
+    place = state.step * task.batches.world + task.batches.rank
+    torch.manual_seed(int(hash64(task.seed, state.restart, Stream.STEP, place)) >> 1)
     images, targets = task.regularizer.perturb(batch.images, batch.labels)
     with torch.autocast(task.device.type, torch.bfloat16, enabled=task.precision == "bf16"):
         logits = task.regularizer.forward(state.module, images)
     loss = task.loss(logits.float(), targets)
     state.optimizers.zero_grad()
     torch.autograd.backward(loss + task.regularizer.penalty(state.module))
+    sums = loss.detach() * len(batch.labels), (logits.argmax(1) == batch.labels).sum()
+    if task.team is not None:
+        share = len(batch.labels) / task.batches.together
+        sums = task.team.combine(state.module, sums, share=share)
     task.regularizer.clip(state.module)
     state.optimizers.step(
         schedule_factor(task.recipe.schedule, state.progress) * state.rate_scale,
@@ -103,10 +130,9 @@ def _take_step(task: Task, state: TrainingState, batch: Batch) -> None:
     state.progress = _progress_after(task, state)
     if state.average is not None:
         state.average.update(state.module, progress=state.progress)
-    with torch.no_grad():
-        state.sums.loss += loss.detach() * len(batch.labels)
-        state.sums.correct += (logits.argmax(1) == batch.labels).sum()
-    state.sums.images += len(batch.labels)
+    state.sums.loss += sums[0]
+    state.sums.correct += sums[1]
+    state.sums.images += task.batches.together
 
 
 def _whiten_factor(task: Task, state: TrainingState) -> float:
@@ -126,7 +152,7 @@ def _progress_after(task: Task, state: TrainingState) -> float:
     )
 
 
-def _evaluate(task: Task, state: TrainingState, watch: Watch) -> None:
+def _evaluate(task: Task, state: TrainingState, watch: Watch | SharedWatch) -> None:
     """Measure the end of an epoch, and keep the weights where they are the best so far."""
     loss, accuracy = None, None
     if task.validate is not None:
@@ -149,5 +175,4 @@ def _evaluate(task: Task, state: TrainingState, watch: Watch) -> None:
         * state.rate_scale,
         images_per_second=state.images_per_second,
     )
-    watch.folder.append_measurement(measurement)
-    watch.events.measured(measurement)
+    watch.measured(measurement)

@@ -78,13 +78,16 @@ def _matrix_product_seconds(dtype: torch.dtype) -> float:
     return min(times)
 
 
-def choose_threads(multiply_adds: int) -> int:
-    """One thread where a step is too short to share, else PyTorch's own number.
+def choose_threads(multiply_adds: int, *, processes: int = 1) -> int:
+    """One thread where a step is too short to share, else PyTorch's own number, shared out.
 
     Args:
         multiply_adds: Of a training batch, forward.
+        processes: That share the batch, and the threads.
     """
-    return 1 if multiply_adds < SHARED_STEP else torch.get_num_threads()
+    if multiply_adds // processes < SHARED_STEP:
+        return 1
+    return max(1, torch.get_num_threads() // processes)
 
 
 @contextmanager

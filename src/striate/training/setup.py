@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -11,17 +13,19 @@ from torch.nn.functional import cross_entropy
 
 from striate.data import TRAIN, VALIDATION, Augmentation, Batches, Data, to_tensor
 from striate.data.random import Stream, hash64, ordering
-from striate.errors import DataError
-from striate.nets import Net
+from striate.errors import DataError, UsageError
+from striate.nets import Net, parse_net
 from striate.training.averaging import make_average
 from striate.training.initialize import initialize
 from striate.training.losses import make_loss
+from striate.training.machine import choose_device
 from striate.training.optimizers import make_optimizers
-from striate.training.recipe import Recipe
+from striate.training.recipe import Recipe, recipe_from_json
 from striate.training.regularize import Regularizer
 from striate.training.state import EpochSums, TrainingState
 from striate.training.stopping import Patience
 from striate.training.task import Task
+from striate.training.team import Team
 
 VALIDATION_BATCH = 500
 
@@ -46,19 +50,60 @@ class Plan:
     precision: str
     threads: int
 
+    def to_json(self) -> dict[str, Any]:
+        """The part of `run.json` that says how to train."""
+        return {
+            "net": self.net.text,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "seed": self.seed,
+            "device": str(self.device),
+            "precision": self.precision,
+            "threads": self.threads,
+        }
 
-def prepare(plan: Plan, data: Data) -> tuple[Task, TrainingState]:
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], *, device: str = "auto") -> Self:
+        """The plan in a `run.json`, or in the message to another process.
+
+        Args:
+            document: What `to_json` gave, perhaps with more in it.
+            device: "auto" takes the one in the document.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is not such a document.
+            UsageError: If there is no such device, net or recipe.
+        """
+        return cls(
+            net=parse_net(document["net"]),
+            recipe=recipe_from_json(document["recipe"]),
+            seed=int(document["seed"]),
+            device=choose_device(document["device"] if device == "auto" else device),
+            precision=str(document["precision"]),
+            threads=int(document["threads"]),
+        )
+
+
+def prepare(plan: Plan, data: Data, team: Team | None = None) -> tuple[Task, TrainingState]:
     """The task and a fresh state for it.
 
     Args:
         plan: The choices.
         data: The images, already split.
+        team: The processes that train together, all of which call this with the same.
 
     Raises:
         DataError: If there is nothing to train on.
         NetError: If the net does not fit the images.
+        UsageError: If there are fewer images in a batch than processes, or no such team is there.
     """
     recipe = plan.recipe
+    rank, world = (0, 1) if team is None else (team.rank, team.world)
+    if world != recipe.workers:
+        raise UsageError(
+            f"{recipe.workers} processes are asked for and {world} would train",
+            path="workers",
+            hint="use striate train --workers, or workers=1",
+        )
     train = data.indices(TRAIN)
     if not len(train):
         raise DataError("has no training images", path=data.name)
@@ -71,6 +116,8 @@ def prepare(plan: Plan, data: Data) -> tuple[Task, TrainingState]:
         seed=plan.seed,
         mean=data.preprocessing.mean,
         std=data.preprocessing.std,
+        rank=rank,
+        world=world,
         device=plan.device,
     )
     counts = np.bincount(data.labels[train], minlength=len(data.classes))
@@ -83,9 +130,10 @@ def prepare(plan: Plan, data: Data) -> tuple[Task, TrainingState]:
         batches=batches,
         loss=make_loss(recipe.loss, class_counts=counts),
         regularizer=Regularizer(recipe.regularize, classes=len(data.classes)),
-        validate=_validator(plan, data),
+        validate=_validator(plan, data, team),
         initialize=lambda state, restart: _start_again(plan, data, state, restart),
         identity=identity(plan, data),
+        team=team,
     )
     return task, _fresh_state(plan, data, 0)
 
@@ -124,11 +172,14 @@ def _fresh_state(plan: Plan, data: Data, restart: int) -> TrainingState:
     )
 
 
-def _validator(plan: Plan, data: Data) -> Callable[[TrainingState], tuple[float, float]] | None:
+def _validator(
+    plan: Plan, data: Data, team: Team | None
+) -> Callable[[TrainingState], tuple[float, float]] | None:
     """Loss and accuracy on the validation images, with the weights that would be saved."""
-    places = data.indices(VALIDATION)
-    if not len(places):
+    held_out = data.indices(VALIDATION)
+    if not len(held_out):
         return None
+    places = held_out if team is None else np.array_split(held_out, team.world)[team.rank]
     preprocessing = data.preprocessing
 
     def validate(state: TrainingState) -> tuple[float, float]:
@@ -147,7 +198,9 @@ def _validator(plan: Plan, data: Data) -> Callable[[TrainingState], tuple[float,
                     ).float()
                 loss += float(cross_entropy(logits, labels, reduction="sum"))
                 correct += float((logits.argmax(1) == labels).sum())
-        return loss / len(places), correct / len(places)
+        if team is not None:
+            loss, correct = team.total([loss, correct])
+        return loss / len(held_out), correct / len(held_out)
 
     return validate
 
@@ -156,6 +209,7 @@ def identity(plan: Plan, data: Data) -> dict[str, object]:
     """What the weights are a function of; the keys are those that an error names."""
     return {
         "data": data.manifest_hash,
+        "split": hashlib.sha256(data.splits.tobytes()).hexdigest(),
         "classes": list(data.classes),
         "net": plan.net.text,
         "seed": plan.seed,

@@ -12,6 +12,7 @@ from striate.data import Batches
 from striate.training.recipe import Recipe
 from striate.training.regularize import Regularizer
 from striate.training.state import TrainingState
+from striate.training.team import Team
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Task:
         validate: Mean loss and accuracy on the validation images; None where there are none.
         initialize: Puts the fresh start of that number into the state.
         identity: What the run is a function of, as the checkpoints keep it.
+        team: The processes that train together; None where one trains alone.
     """
 
     recipe: Recipe
@@ -43,3 +45,4 @@ class Task:
     validate: Callable[[TrainingState], tuple[float, float]] | None
     initialize: Callable[[TrainingState, int], None]
     identity: Mapping[str, object]
+    team: Team | None = None

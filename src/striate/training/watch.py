@@ -9,7 +9,7 @@ import torch
 
 from striate.errors import CheckpointError, DivergedError
 from striate.training.checkpoint import restore_latest, save_checkpoint
-from striate.training.events import Events, Progress
+from striate.training.events import Events, Measurement, Progress
 from striate.training.folder import RunFolder
 from striate.training.signals import StopSignals
 from striate.training.state import TrainingState
@@ -116,6 +116,11 @@ class Watch:
         self.folder.keep_measurements(state.restart, state.epoch)
         self._ticked = time.monotonic()
         self.say(f"{reason}: back to step {state.step}, with {scale:g} times the learning rate")
+
+    def measured(self, measurement: Measurement) -> None:
+        """Write a measurement down, and tell it."""
+        self.folder.append_measurement(measurement)
+        self.events.measured(measurement)
 
     def say(self, text: str) -> None:
         """Tell the user, and the log."""
