@@ -1,0 +1,83 @@
+"""What the machine has, and what is chosen for it."""
+
+import pytest
+import torch
+
+from striate.errors import UsageError
+from striate.training.machine import (
+    choose_device,
+    choose_precision,
+    choose_threads,
+    describe_machine,
+    describe_versions,
+    limited_threads,
+    synchronize,
+)
+
+CPU = torch.device("cpu")
+
+
+def test_a_device_by_name():
+    assert choose_device("cpu") == CPU
+    there = "cuda" if torch.cuda.is_available() else "cpu"
+    assert choose_device("auto").type in (there, "mps")
+
+
+def test_an_unknown_device_and_an_absent_one():
+    with pytest.raises(UsageError, match="unknown device 'abacus'.*use auto, cpu, cuda"):
+        choose_device("abacus")
+    with pytest.raises(UsageError, match="has no device 'xpu'.*--device auto"):
+        choose_device("xpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_where_there_is_none():
+    with pytest.raises(UsageError, match="has no device 'cuda:3'"):
+        choose_device("cuda:3")
+
+
+@pytest.mark.parametrize("wanted", ["fp32", "bf16"])
+def test_a_precision_that_is_asked_for_is_taken(wanted):
+    chosen, why = choose_precision(wanted, device=CPU, multiply_adds=10**9)
+    assert chosen == wanted
+    assert "as asked for" in why
+
+
+def test_small_nets_stay_in_fp32():
+    chosen, why = choose_precision("auto", device=CPU, multiply_adds=1000)
+    assert (chosen, why) == ("fp32", "fp32: the net is too small to gain from bf16")
+
+
+def test_on_a_processor_the_precision_is_measured():
+    chosen, why = choose_precision("auto", device=CPU, multiply_adds=10**9)
+    assert why.startswith(f"{chosen}: matrix products run ")
+
+
+def test_mps_stays_in_fp32():
+    chosen, _ = choose_precision("auto", device=torch.device("mps"), multiply_adds=10**9)
+    assert chosen == "fp32"
+
+
+def test_threads_are_for_steps_that_are_worth_sharing():
+    assert choose_threads(1_000_000) == 1
+    assert choose_threads(10**10) == torch.get_num_threads()
+
+
+def test_the_number_of_threads_is_given_back():
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError), limited_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise RuntimeError
+    assert torch.get_num_threads() == before
+
+
+def test_what_is_written_down():
+    versions = describe_versions()
+    assert {"python", "striate", "torch", "numpy", "pillow"} <= set(versions)
+    assert "unknown" not in versions.values()
+    machine = describe_machine(CPU)
+    assert set(machine) == {"processor", "cores", "memory_gib", "system"}
+    assert machine["processor"]
+    assert machine["cores"] >= 1
+    assert machine["memory_gib"] >= 1
+    synchronize(CPU)
