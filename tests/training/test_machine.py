@@ -65,9 +65,14 @@ def test_threads_are_for_steps_that_are_worth_sharing():
 
 def test_the_number_of_threads_is_given_back():
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), limited_threads(before + 1):
-        assert torch.get_num_threads() == before + 1
-        raise RuntimeError
+
+    def fail():
+        with limited_threads(before + 1):
+            assert torch.get_num_threads() == before + 1
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert torch.get_num_threads() == before
 
 

@@ -96,7 +96,7 @@ def test_going_back_restores_halves_the_rate_and_forgets_what_came_after(prepare
     task, state = prepared(epochs=4, checkpoint_seconds=1000)
     fit(task, state, folder, heard)
     watch = Watch(task, folder, heard, StopSignals())
-    newest, first = list_checkpoints(folder.checkpoints)
+    newest, _ = list_checkpoints(folder.checkpoints)
     newest.unlink()
     watch.go_back(state, "the loss is no longer finite")
     assert (state.step, state.epoch, state.retries, state.rate_scale) == (0, 0, 1, 0.5)
