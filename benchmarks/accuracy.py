@@ -4,8 +4,8 @@
     python benchmarks/accuracy.py fashion-mnist --epochs 10 --seeds 3
     python benchmarks/accuracy.py cifar10 --epochs 8 --validation 0 --views 2 --seeds 3
 
-Each seed runs the command line, as a user would: `striate train`, then `striate evaluate --views`. The seconds are
-those of training alone, as `train --json` reports them.
+Each seed runs the command line, as a user would: `striate train`, then `striate evaluate --views`.
+The seconds are those of training alone, as `train --json` reports them.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Real training on real images to stated accuracies; the longer ones are in benchmarks/accuracy.py."""
+"""Real training on real images to stated accuracies; benchmarks/accuracy.py has the longer ones."""
 
 import os
 from pathlib import Path

@@ -41,9 +41,15 @@ def test_choices_stay_in_bounds(images):
     assert automatic_epochs(images, effort=3) >= 3 * automatic_epochs(images) - 2
 
 
-@pytest.mark.parametrize(("mirror", "views"), [(True, 2), (None, 2), (False, 1)])
-def test_mirror_views_are_not_taken_where_they_change_the_class(mirror, views):
-    asked = Recipe().with_settings({"views": 2})
-    recipe, notes = resolve_recipe(asked, Facts(100, 8, colour=False, mirror=mirror))
-    assert recipe.views == views
-    assert any("one view" in note for note in notes) == (views == 1)
+@pytest.mark.parametrize(
+    ("facts", "crop", "translate"),
+    [
+        (Facts(400, 64, colour=True, mirror=None), 0.35, 0),
+        (Facts(400, 32, colour=True, mirror=None), 1.0, 2),
+        (Facts(400, 64, colour=False, mirror=None), 1.0, 4),
+    ],
+)
+def test_photos_are_cropped_and_small_images_shifted(facts, crop, translate):
+    asked = Recipe().with_settings({"augment.crop": "auto"})
+    augment = resolve_recipe(asked, facts)[0].augment
+    assert (augment.crop, augment.translate) == (crop, translate)

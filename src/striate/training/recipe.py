@@ -78,13 +78,14 @@ class Augment(_Section):
 
     `flip = "auto"` mirrors where a mirrored image keeps its class: not for digits and letters.
     `translate` is in pixels, "auto" a sixteenth of the side; `crop` is the smallest share of the
-    area that a random crop keeps; `brightness`, `contrast` and `saturation` are the largest
-    relative changes, `hue` a share of the turn; `cutout` is the side in pixels of a blanked square.
+    area that a random crop keeps, "auto" one for photos instead of the shift; `brightness`,
+    `contrast` and `saturation` are the largest relative changes, `hue` a share of the turn;
+    `cutout` is the side in pixels of a blanked square.
     """
 
     flip: Literal["auto", "none", "random", "alternating"] = "auto"
     translate: Literal["auto"] | Annotated[int, Field(ge=0, le=256)] = "auto"
-    crop: float = Field(1.0, gt=0, le=1)
+    crop: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = 1.0
     rotate: float = Field(0.0, ge=0, le=180)
     brightness: float = Field(0.0, ge=0, le=1)
     contrast: float = Field(0.0, ge=0, le=1)

@@ -12,6 +12,8 @@ REFERENCE_EPOCHS = 8  # ... seen this often
 LARGEST_BATCH = 1000
 SMALLEST_BATCH = 32
 STEPS_AN_EPOCH = 20
+SMALLEST_PHOTO = 48  # pixels
+PHOTO_CROP = 0.35
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Facts:
     colour: bool
     mirror: bool | None
 
+    @property
+    def photos(self) -> bool:
+        """Whether the images are of the size and kind whose subject may be anywhere in them."""
+        return self.colour and self.side >= SMALLEST_PHOTO
+
 
 def resolve_recipe(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
     """The recipe with every "auto" but the precision replaced, and a sentence for each choice."""
@@ -44,8 +51,13 @@ def resolve_recipe(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
         epochs = automatic_epochs(facts.train_images, effort=recipe.effort)
         settings["epochs"] = epochs
         notes.append(f"{epochs} epochs: chosen for {facts.train_images:,} training images")
+    if recipe.augment.crop == "auto":
+        settings["augment.crop"] = PHOTO_CROP if facts.photos else 1.0
+        if facts.photos:
+            notes.append(f"random crops of {PHOTO_CROP:.0%} to all of the area, as for photos")
     if recipe.augment.translate == "auto":
-        settings["augment.translate"] = automatic_translate(facts.side)
+        cropped = settings.get("augment.crop", recipe.augment.crop) != 1.0
+        settings["augment.translate"] = 0 if cropped else automatic_translate(facts.side)
     if recipe.augment.flip == "auto":
         flip, why = automatic_flip(facts)
         settings["augment.flip"] = flip
@@ -53,11 +65,7 @@ def resolve_recipe(recipe: Recipe, facts: Facts) -> tuple[Recipe, list[str]]:
     if recipe.views == "auto":
         mirrors = settings.get("augment.flip", recipe.augment.flip) != "none"
         settings["views"] = 2 if mirrors else 1
-    resolved = recipe.with_settings(settings)
-    if resolved.views > 1 and facts.mirror is False:
-        resolved = resolved.with_settings({"views": 1})
-        notes.append("one view of each test image: a mirrored digit or letter is another one")
-    return resolved, notes
+    return recipe.with_settings(settings), notes
 
 
 def automatic_batch_size(train_images: int) -> int:
