@@ -10,14 +10,18 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from torch.distributed import FileStore  # type: ignore[attr-defined]
+from torch import distributed
 
 from striate.errors import ResourceError
 from striate.training.checkpoint import list_checkpoints
 
+if TYPE_CHECKING:
+    from torch.distributed import Store  # type: ignore[attr-defined]
+
 PROGRAM = "from striate.training.processes import main; main()"
+PATIENCE = 120.0  # seconds that a process may take to start
 GRACE = 5.0  # seconds to end in, before a process is killed
 NOTICE = 2.0  # seconds after a broken connection within which the system tells who died
 
@@ -46,12 +50,10 @@ class Children:
 
     Args:
         run: The run folder, for errors.
-        patience: The seconds that they have to start.
     """
 
-    def __init__(self, run: Path, *, patience: float) -> None:
+    def __init__(self, run: Path) -> None:
         self._run = run
-        self._patience = patience
         self._children: list[Child] = []
 
     def start(self, world: int, meeting: str) -> None:
@@ -81,7 +83,7 @@ class Children:
                 start_new_session=True,
             )
             self._children.append(Child(rank, process, said))
-        self._await(FileStore(meeting, world))
+        self._await(meeting_store(meeting, world))
 
     def error(self) -> ResourceError:
         """The error to raise where a process does not answer: who died, and how."""
@@ -114,8 +116,8 @@ class Children:
             child.said.close()
         self._children.clear()
 
-    def _await(self, store: FileStore) -> None:
-        deadline = time.monotonic() + self._patience
+    def _await(self, store: Store) -> None:
+        deadline = time.monotonic() + PATIENCE
         while not store.check([arrival(child.rank) for child in self._children]):
             if self._dead() or time.monotonic() > deadline:
                 raise self.error()
@@ -123,6 +125,11 @@ class Children:
 
     def _dead(self) -> list[Child]:
         return [child for child in self._children if child.process.poll() is not None]
+
+
+def meeting_store(meeting: str, world: int) -> Store:
+    """What the processes of a run write their addresses to: a file, as nobody else can reach it."""
+    return distributed.FileStore(meeting, world)  # type: ignore[attr-defined]
 
 
 def arrival(rank: int) -> str:

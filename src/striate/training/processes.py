@@ -12,20 +12,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import distributed
-from torch.distributed import FileStore, Store, rendezvous  # type: ignore[attr-defined]
 
 from striate.data import Data
 from striate.errors import ResourceError, UsageError
-from striate.training.children import Children, arrival
+from striate.training.children import Children, arrival, meeting_store
 from striate.training.handover import hand_over, take_over
 from striate.training.loop import follow
 from striate.training.machine import limited_threads
 from striate.training.setup import Plan, prepare
 from striate.training.team import Team
+
+if TYPE_CHECKING:
+    from torch.distributed import Store  # type: ignore[attr-defined]
 
 PATIENCE = 120.0  # seconds that the leader waits for an answer
 FOR_EVER = timedelta(days=100)  # the others do not lose patience: they end when the leader does
@@ -61,6 +63,10 @@ def check_workers(workers: int, device: torch.device) -> None:
             path="workers",
             hint="let torchrun start as many, or go without it",
         )
+    if workers > 1 and not distributed.is_available():
+        raise UsageError("this build of PyTorch knows one process only", path="workers")
+    if workers > 1 and distributed.is_initialized():
+        raise UsageError("this process is in a group of torch.distributed already", path="workers")
     if workers == 1 or device.type == "cpu":
         return
     here = workers if together == 1 else int(os.environ["LOCAL_WORLD_SIZE"])
@@ -94,7 +100,7 @@ def led_team(plan: Plan, data: Data, run: Path) -> Iterator[Team | None]:
     if world == 1:
         yield None
         return
-    children = Children(run, patience=PATIENCE)
+    children = Children(run)
     with tempfile.TemporaryDirectory(prefix="striate-") as scratch:
         try:
             if processes_of_torchrun() > 1:
@@ -104,7 +110,7 @@ def led_team(plan: Plan, data: Data, run: Path) -> Iterator[Team | None]:
                 meeting = str(Path(scratch) / "meeting")
                 with _loopback():
                     children.start(world, meeting)
-                    team = _join(FileStore(meeting, world), 0, world, children)
+                    team = _join(meeting_store(meeting, world), 0, world, children)
             hand_over(team, plan, data)
             yield team
         finally:
@@ -133,7 +139,7 @@ def main() -> None:
     """The program of the processes that `Children` starts."""
     meeting, rank, world = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    store = FileStore(meeting, world)
+    store = meeting_store(meeting, world)
     store.set(arrival(rank), "")
     try:
         _follow(store, rank, world, local=rank)
@@ -163,7 +169,9 @@ def _follow(store: Store, rank: int, world: int, *, local: int) -> dict[str, Any
 
 
 def _store_of_torchrun(patience: timedelta) -> Store:
-    return next(rendezvous("env://", timeout=patience))[0]
+    meeting = distributed.rendezvous("env://", timeout=patience)  # type: ignore[attr-defined]
+    store: Store = next(meeting)[0]
+    return store
 
 
 def _join(store: Store, rank: int, world: int, children: Children | None) -> Team:

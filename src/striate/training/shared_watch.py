@@ -28,10 +28,6 @@ class SharedWatch:
         self._team = team
         self._watch = watch
 
-    def begin(self, state: TrainingState) -> None:
-        """Give all processes the leader's state."""
-        share_state(self._team, state)
-
     def tick(self, state: TrainingState, *, training: bool) -> None:
         """Add the time since the last tick to the state's clocks."""
         with self._agreed(state):
