@@ -43,7 +43,9 @@ def run(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     error: StriateError
     try:
-        return _run_application(arguments)
+        status = _run_application(arguments)
+        sys.stdout.flush()
+        return status
     except StriateError as known:
         error = known
     except KeyboardInterrupt as cause:
@@ -51,8 +53,9 @@ def run(arguments: list[str]) -> int:
     except MemoryError as cause:
         hint = "try a smaller batch_size, or --size"
         error = ResourceError("out of memory", hint=hint).with_traceback(cause.__traceback__)
-    except BrokenPipeError:
-        # the reader of our output went away; what is left to flush has nowhere to go
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output went away, upon which Typer and Rich raise SystemExit; what is
+        # left to flush has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as cause:
@@ -89,7 +92,7 @@ def _run_application(arguments: list[str]) -> int:
 
     warnings.showwarning = _show_warning
     try:
-        status = application()(arguments, standalone_mode=False)
+        status = application()(arguments, prog_name="striate", standalone_mode=False)
     except typer.TyperException as error:
         if error.__class__.__name__ == "NoArgsIsHelpError":
             print(error.format_message())

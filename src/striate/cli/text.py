@@ -29,7 +29,7 @@ def format_seconds(seconds: float) -> str:
         >>> [format_seconds(s) for s in (0.4, 42, 605, 7322)]
         ['0.4 s', '42 s', '10 min 05 s', '2 h 02 min']
     """
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
