@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 STRIATE = str(Path(sys.executable).parent / "striate")
@@ -21,19 +20,6 @@ def processes():
         ["striate.jobs.train", "striate.jobs.resume", "torch._dynamo", "scipy.optimize"]
     )
     return context
-
-
-@pytest.fixture(scope="session")
-def tiny_data(tmp_path_factory):
-    """192 grey images of 8x8 in three classes that a small net can tell apart."""
-    generator = np.random.default_rng(0)
-    labels = np.arange(192) % 3
-    images = generator.integers(0, 120, (192, 8, 8), dtype=np.uint8)
-    for place, label in enumerate(labels):
-        images[place, :, 2 * label : 2 * label + 2] += 120
-    path = tmp_path_factory.mktemp("data") / "tiny.npz"
-    np.savez(path, images=images, labels=labels)
-    return path
 
 
 @pytest.fixture
