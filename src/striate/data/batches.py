@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.augment import Augmentation, augment_tensor, gather_augmented
+from striate.data.memory import Reader
 from striate.data.normalise import check_statistics
 from striate.data.random import Draws, ordering
 from striate.errors import DataError, UsageError
@@ -74,6 +75,7 @@ class Batches:
     world: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+    _reader: Reader = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._check_arrays()
@@ -85,6 +87,7 @@ class Batches:
             )
         # A memory map becomes the plain array over the same memory, which is quicker to index.
         object.__setattr__(self, "images", np.ascontiguousarray(self.images))
+        object.__setattr__(self, "_reader", Reader(self.images))
 
     @property
     def steps(self) -> int:
@@ -107,7 +110,12 @@ class Batches:
         return min(self.batch_size, len(self.indices))
 
     def _make(self, draws: Draws) -> Batch:
-        pixels = self._send(torch.from_numpy(gather_augmented(self.images, self.augment, draws)))
+        gathered = [
+            gather_augmented(self.images, self.augment, replace(draws, index=part))
+            for part in self._reader.portions(draws.index)
+        ]
+        whole = gathered[0] if len(gathered) == 1 else np.concatenate(gathered)
+        pixels = self._send(torch.from_numpy(whole))
         images = augment_tensor(pixels, self.augment, draws, mean=self.mean, std=self.std)
         return Batch(
             images=images.to(self.dtype),

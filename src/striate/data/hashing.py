@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data.memory import Reader
+
 DIGEST_BYTES = 16
 
 
@@ -28,10 +30,11 @@ def digest_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     shape = repr(images.shape[1:]).encode()
     start = hashlib.blake2b(shape, digest_size=DIGEST_BYTES)
     digests = bytearray()
-    for image in images:
-        hasher = start.copy()
-        hasher.update(np.ascontiguousarray(image).data)
-        digests += hasher.digest()
+    for places in Reader(images).portions(np.arange(len(images))):
+        for place in places:
+            hasher = start.copy()
+            hasher.update(np.ascontiguousarray(images[place]).data)
+            digests += hasher.digest()
     return np.frombuffer(bytes(digests), np.uint8).reshape(-1, DIGEST_BYTES)
 
 

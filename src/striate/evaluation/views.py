@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data.memory import Reader
 from striate.errors import UsageError
 from striate.model import Model
 
@@ -53,9 +54,11 @@ def view_logits(
         raise UsageError(f"{views} views", hint=f"choose {', '.join(map(str, VIEWS))}")
     count = len(images) if indices is None else len(indices)
     total = np.zeros((count, len(model.classes)), dtype=np.float32)
+    places = np.arange(count) if indices is None else np.asarray(indices, np.int64)
+    reader = Reader(images)
     for start in range(0, count, model.batch_size):
         part = slice(start, start + model.batch_size)
-        batch = images[part] if indices is None else images[indices[part]]
+        batch = reader.take(places[part])
         for view in make_views(batch, views):
             total[part] += model.logits(view, precision=precision)
     return total / np.float32(views)

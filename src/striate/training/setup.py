@@ -12,6 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from striate.data import TRAIN, VALIDATION, Augmentation, Batches, Data, to_tensor
+from striate.data.memory import Reader
 from striate.data.random import Stream, hash64, ordering
 from striate.errors import DataError, UsageError
 from striate.nets import Net, parse_net
@@ -154,7 +155,7 @@ def _fresh_state(plan: Plan, data: Data, restart: int) -> TrainingState:
     initialize(
         module,
         recipe.initialize,
-        torch.from_numpy(data.images[sample]),
+        torch.from_numpy(Reader(data.images).take(sample)),
         preprocessing=data.preprocessing,
     )
     module = module.to(plan.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -182,13 +183,15 @@ def _validator(
     places = held_out if team is None else np.array_split(held_out, team.world)[team.rank]
     preprocessing = data.preprocessing
 
+    reader = Reader(data.images)
+
     def validate(state: TrainingState) -> tuple[float, float]:
         loss = correct = 0.0
         state.module.eval()
         with state.evaluated(), torch.inference_mode():
             for start in range(0, len(places), VALIDATION_BATCH):
                 chosen = places[start : start + VALIDATION_BATCH]
-                images = torch.from_numpy(data.images[chosen]).to(plan.device)
+                images = torch.from_numpy(reader.take(chosen)).to(plan.device)
                 labels = torch.from_numpy(data.labels[chosen]).to(plan.device)
                 with torch.autocast(
                     plan.device.type, torch.bfloat16, enabled=plan.precision == "bf16"
