@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from striate.classifier import ImageClassifier
-    from striate.data import Data, load_data
+    from striate.data import Data, check_data, load_data
     from striate.errors import (
         CheckpointError,
         DataError,
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from striate.jobs.evaluate import evaluate
+    from striate.jobs.predict import predict
+    from striate.jobs.report import rebuild_report
     from striate.jobs.resume import resume
     from striate.jobs.run import Run
     from striate.jobs.train import train
@@ -43,12 +45,15 @@ __all__ = [
     "StriateError",
     "StriateWarning",
     "UsageError",
+    "check_data",
     "evaluate",
     "load_data",
     "load_model",
     "load_net",
     "load_recipe",
     "parse_net",
+    "predict",
+    "rebuild_report",
     "resume",
     "train",
 ]
@@ -57,7 +62,10 @@ _ROOMS = {
     "ImageClassifier": "striate.classifier",
     "Data": "striate.data",
     "load_data": "striate.data",
+    "check_data": "striate.data",
     "evaluate": "striate.jobs.evaluate",
+    "predict": "striate.jobs.predict",
+    "rebuild_report": "striate.jobs.report",
     "resume": "striate.jobs.resume",
     "Run": "striate.jobs.run",
     "train": "striate.jobs.train",

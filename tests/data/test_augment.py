@@ -50,7 +50,7 @@ def test_the_fields_are_those_of_a_recipe():
     from striate.training.recipe import Augment
 
     assert set(Augmentation.model_fields) == set(Augment.model_fields)
-    resolved = Augment(flip="random", translate=2)
+    resolved = Augment(flip="random", translate=2, crop=1.0)
     assert Augmentation.model_validate(resolved.model_dump()).flip == "random"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from striate.cli import run
 from striate.errors import DataError, ModelError, UsageError
-from striate.jobs.report import report
+from striate.jobs.report import rebuild_report
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def finished(trained) -> Path:
 
 def test_a_report_is_made_again_from_the_run_alone(finished: Path) -> None:
     seen = []
-    written = report(finished, progress=lambda done, total: seen.append((done, total)))
+    written = rebuild_report(finished, progress=lambda done, total: seen.append((done, total)))
     assert written == finished / "report.html"
     assert "<h1>Right" in written.read_text()
 
@@ -35,8 +35,8 @@ def test_a_report_is_made_again_from_the_run_alone(finished: Path) -> None:
 def test_data_that_are_given_are_not_looked_for(finished: Path, trained) -> None:
     (finished.parent / "data.npz").unlink()
     with pytest.raises(DataError):
-        report(finished)
-    assert 'class="pixels"' in report(finished, data=trained.data).read_text()
+        rebuild_report(finished)
+    assert 'class="pixels"' in rebuild_report(finished, data=trained.data).read_text()
 
 
 def test_arrays_must_be_given_again(finished: Path, trained) -> None:
@@ -44,12 +44,12 @@ def test_arrays_must_be_given_again(finished: Path, trained) -> None:
     document["data"]["source"] = None
     trained.write("run.json", document)
     with pytest.raises(UsageError, match="trained on arrays"):
-        report(finished)
+        rebuild_report(finished)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no run folder"):
-        report(tmp_path)
+        rebuild_report(tmp_path)
 
 
 def test_a_run_without_its_recipe_is_refused(finished: Path, trained) -> None:
@@ -57,7 +57,7 @@ def test_a_run_without_its_recipe_is_refused(finished: Path, trained) -> None:
     del document["recipe"]
     trained.write("run.json", document)
     with pytest.raises(ModelError, match="recipe"):
-        report(finished)
+        rebuild_report(finished)
 
 
 def test_the_command_prints_the_path(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,10 @@ def test_the_names_are_the_files():
     assert recipe_names() == ["fast", "lecture", "thorough"]
 
 
+def test_the_defaults_are_the_fast_recipe():
+    assert Recipe() == load_recipe("fast")
+
+
 def test_recipe_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Recipe().epochs = 3

@@ -19,10 +19,10 @@ def command(
     """
     from striate.cli.terminal import TerminalEvents
     from striate.cli.text import print_json, printable
-    from striate.jobs.report import report
+    from striate.jobs.report import rebuild_report
 
     with TerminalEvents() as events:
-        written = report(run, progress=events.stored)
+        written = rebuild_report(run, progress=events.stored)
     if as_json:
         print_json({"run": str(run), "report": str(written)})
     else:

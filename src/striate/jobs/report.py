@@ -15,7 +15,9 @@ from striate.training.recipe import recipe_from_json
 Progress = Callable[[int, int], None]
 
 
-def report(run: str | Path, *, data: Data | None = None, progress: Progress | None = None) -> Path:
+def rebuild_report(
+    run: str | Path, *, data: Data | None = None, progress: Progress | None = None
+) -> Path:
     """Write `report.html` of a finished run anew.
 
     The figures come from the run's files; its data are read again for the pictures alone.
@@ -57,6 +59,6 @@ def _load(path: Path, progress: Progress | None) -> Data:
         raise UsageError(
             "was trained on arrays, which only Python can give again",
             path=path,
-            hint="use striate.jobs.report.report(run, data=...)",
+            hint="use striate.rebuild_report(run, data=...)",
         )
     return load_data(source, size=choices.size, resize=choices.resize, progress=progress)

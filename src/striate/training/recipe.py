@@ -85,7 +85,7 @@ class Augment(_Section):
 
     flip: Literal["auto", "none", "random", "alternating"] = "auto"
     translate: Literal["auto"] | Annotated[int, Field(ge=0, le=256)] = "auto"
-    crop: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = 1.0
+    crop: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"
     rotate: float = Field(0.0, ge=0, le=180)
     brightness: float = Field(0.0, ge=0, le=1)
     contrast: float = Field(0.0, ge=0, le=1)
