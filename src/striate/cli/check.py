@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -62,7 +63,7 @@ def _print_check(check: Check) -> None:
         console.print("the source splits them: " + ", ".join(shares), soft_wrap=True)
     console.print()
     console.print(_class_table(check))
-    _print_problems(console.print, check.problems)
+    _print_problems(console, check.problems)
 
 
 def _class_table(check: Check) -> Table:
@@ -80,11 +81,11 @@ def _class_table(check: Check) -> Table:
     return table
 
 
-def _print_problems(show: object, problems: tuple[Problem, ...]) -> None:
+def _print_problems(console: Console, problems: tuple[Problem, ...]) -> None:
     """Print the problems kind by kind, a few of each with a few names."""
     from rich.text import Text
 
-    assert callable(show)
+    show = console.print
     kinds: dict[str, list[Problem]] = {}
     for problem in problems:
         kinds.setdefault(problem.kind, []).append(problem)

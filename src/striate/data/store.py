@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from striate.data.cache import cache_folder
 from striate.data.download import Progress
+from striate.data.durable import sync_folder
 from striate.data.hashing import DIGEST_BYTES
 from striate.data.lock import locked
 from striate.data.nearness import unequal_pairs
@@ -122,9 +123,9 @@ def _fill(
             _write_images(temporary, files, scan, threads=threads, progress=progress)
         _write_index(temporary, scan)
         _write_near(temporary)
-        _sync_folder(temporary)
+        sync_folder(temporary)
         temporary.rename(place)
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     store = _read(place)
@@ -242,16 +243,6 @@ def _time(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return time.time()
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # pragma: no cover - folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

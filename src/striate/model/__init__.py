@@ -4,7 +4,6 @@ from striate.model.atomic import (
     TEMPORARY_SUFFIX,
     atomic_file,
     sweep_temporaries,
-    sync_folder,
     write_atomically,
 )
 from striate.model.document import parse_document, read_document
@@ -36,6 +35,5 @@ __all__ = [
     "read_document",
     "save_tensors",
     "sweep_temporaries",
-    "sync_folder",
     "write_atomically",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from striate.data.durable import sync_folder
 from striate.errors import ResourceError
 
 TEMPORARY_SUFFIX = ".partial"
@@ -66,17 +67,6 @@ def sweep_temporaries(folder: str | Path) -> list[Path]:
     for orphan in orphans:
         orphan.unlink(missing_ok=True)
     return orphans
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk, where the system lets a folder be opened."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def resource_error(cause: OSError, path: Path, size: int) -> ResourceError:
