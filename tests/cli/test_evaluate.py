@@ -28,7 +28,7 @@ def digits(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     save_model(folder / "model.safetensors", data)
-    data.write_manifest(folder / "split.csv")
+    (folder / "split.csv").write_text(data.manifest(), encoding="utf-8")
     record = {"source": "digits", "manifest_hash": data.manifest_hash}
     document = {"data": record, "recipe": {"data": {"size": 0, "resize": "squash"}}}
     (folder / "run.json").write_text(json.dumps(document))

@@ -55,7 +55,7 @@ def run(tmp_path, leaves):
     folder = tmp_path / "run"
     folder.mkdir()
     make_model(data).save(folder / "model.safetensors")
-    data.write_manifest(folder / "split.csv")
+    (folder / "split.csv").write_text(data.manifest(), encoding="utf-8")
     record = {"source": str(leaves), "manifest_hash": data.manifest_hash}
     document = {"data": record, "recipe": {"data": {"size": 16, "resize": "squash"}}}
     (folder / "run.json").write_text(json.dumps(document))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -189,18 +188,11 @@ class Data:
             raise DataError("no images are left to train on", path=self.root or self.name)
         return replace(self, splits=splits)
 
-    def write_manifest(self, path: str | Path) -> None:
-        """Write `split.csv`: name, label and split of every image; the file is there as a whole."""
-        path = Path(path)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(("name", "label", "split"))
-                rows = zip(self.names, self.labels.tolist(), self.splits.tolist(), strict=True)
-                writer.writerows((n, self.classes[k], Split(s).name.lower()) for n, k, s in rows)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+    def manifest(self) -> str:
+        """The text of `split.csv`: name, label and split of every image."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("name", "label", "split"))
+        rows = zip(self.names, self.labels.tolist(), self.splits.tolist(), strict=True)
+        writer.writerows((n, self.classes[k], Split(s).name.lower()) for n, k, s in rows)
+        return text.getvalue()

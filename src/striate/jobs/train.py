@@ -13,6 +13,7 @@ from striate.errors import RecipeError
 from striate.jobs.finish import finish
 from striate.jobs.plan import make_plan
 from striate.jobs.run import Run
+from striate.model import write_atomically
 from striate.nets import Net
 from striate.training.checkpoint import state_bytes
 from striate.training.events import Events
@@ -91,7 +92,7 @@ def train(
         with led_team(plan, images, folder.path) as team:
             task, state = prepare(plan, images, team)
             folder.require_space(CHECKPOINTS_THAT_MUST_FIT * state_bytes(state))
-            images.write_manifest(folder.path / "split.csv")
+            write_atomically(folder.path / "split.csv", images.manifest())
             folder.write_json("run.json", describe_run(plan, images, source=source, notes=notes))
             with limited_threads(plan.threads):
                 fit(task, state, folder, events)
