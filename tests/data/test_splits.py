@@ -129,6 +129,38 @@ def test_what_the_source_assigns_stays() -> None:
     assert (splits == VALIDATION).sum() == 8
 
 
+def assign(given_splits: NDArray[np.int8], *, test: float = 0.15) -> NDArray[np.int8]:
+    hashes = digests(list(range(len(given_splits))))
+    labels = np.arange(len(given_splits)) % 2
+    units = join_groups(hashes, None)
+    return assign_splits(given_splits, labels, units, hashes, validation=0.1, test=test, seed=0)
+
+
+def test_unassigned_images_are_taken_before_those_named_for_training() -> None:
+    given_splits = np.full(100, TRAIN, np.int8)
+    given_splits[60:] = UNASSIGNED
+    splits = assign(given_splits)
+    assert (splits[:60] == TRAIN).all()
+    assert ((splits == TEST).sum(), (splits == VALIDATION).sum()) == (15, 9)
+
+
+def test_too_few_unassigned_images_are_filled_up_from_those_named_for_training() -> None:
+    given_splits = np.full(100, TRAIN, np.int8)
+    given_splits[96:] = UNASSIGNED
+    splits = assign(given_splits)
+    assert (splits[96:] == TEST).all()
+    assert ((splits == TEST).sum(), (splits == VALIDATION).sum()) == (15, 9)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.15, 12), (0.0, 0)])
+def test_named_training_and_validation_images_give_a_test(share: float, count: int) -> None:
+    given_splits = np.full(100, TRAIN, np.int8)
+    given_splits[80:] = VALIDATION
+    splits = assign(given_splits, test=share)
+    np.testing.assert_array_equal(splits == VALIDATION, given_splits == VALIDATION)
+    assert (splits == TEST).sum() == count
+
+
 def test_chained_groups_are_one_unit() -> None:
     # 0 and 1 hold the same image, 1 and 2 are of one group, 2 and 3 hold the same image.
     units = join_groups(digests([5, 5, 6, 6, 7]), np.array([0, 1, 1, 2, 3]))

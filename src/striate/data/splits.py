@@ -44,6 +44,8 @@ def assign_splits(
 ) -> NDArray[np.int8]:
     """Give every image a split; what the source has assigned to validation or test stays.
 
+    Images that the source names for training are taken only once no unassigned ones are left.
+
     Args:
         splits: int8 (N,), codes of `Split` as the source gives them.
         labels: int64 (N,).
@@ -63,7 +65,8 @@ def assign_splits(
     for code, share in ((TEST, test), (VALIDATION, validation)):
         if share > 0 and not (splits == code).any():
             free = np.flatnonzero((assigned == UNASSIGNED) | (assigned == TRAIN))
-            taken = _draw(labels[free], units[free], draws[free], share)
+            last = splits[free] == TRAIN
+            taken = _draw(labels[free], units[free], draws[free], share=share, last=last)
             assigned[free[taken]] = code
     assigned[assigned == UNASSIGNED] = TRAIN
     return assigned
@@ -102,15 +105,17 @@ def _draw(
     labels: NDArray[np.int64],
     units: NDArray[np.int64],
     draws: NDArray[np.uint64],
+    *,
     share: float,
+    last: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Choose whole units until each class has given its quota; bool (N,)."""
+    """Choose whole units until each class has given its quota, those in `last` last; bool (N,)."""
     counts = np.bincount(labels)
     quotas = _quotas(counts, share).tolist()
     left = counts.tolist()
     label_of = labels.tolist()
     taken = np.zeros(len(labels), bool)
-    for members in _units_in_order(units, draws):
+    for members in _units_in_order(units, draws, last):
         given = Counter(label_of[member] for member in members)
         # A unit is taken if that brings the counts nearer to the quotas and leaves something to
         # learn from.
@@ -123,11 +128,15 @@ def _draw(
     return taken
 
 
-def _units_in_order(units: NDArray[np.int64], draws: NDArray[np.uint64]) -> Iterator[list[int]]:
-    """The members of each unit, the units in the order of their smallest draw."""
+def _units_in_order(
+    units: NDArray[np.int64], draws: NDArray[np.uint64], last: NDArray[np.bool_]
+) -> Iterator[list[int]]:
+    """The members of each unit, the units in the order of their smallest draw, late ones last."""
     lowest = np.full(int(units.max(initial=-1)) + 1, np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(lowest, units, draws)
-    order = np.lexsort((units, lowest[units]))
+    late = np.zeros(len(lowest), bool)
+    late[units[last]] = True
+    order = np.lexsort((units, lowest[units], late[units]))
     starts = np.flatnonzero(np.diff(units[order], prepend=-1)).tolist()
     members = order.tolist()
     for start, stop in pairwise([*starts, len(members)]):
