@@ -98,7 +98,9 @@ def test_going_back_restores_halves_the_rate_and_forgets_what_came_after(prepare
     watch = Watch(task, folder, heard, StopSignals())
     newest, _ = list_checkpoints(folder.checkpoints)
     newest.unlink()
+    state.wall = 100.0
     watch.go_back(state, "the loss is no longer finite")
+    assert state.wall > 100  # a budget of time is spent all the same
     assert (state.step, state.epoch, state.retries, state.rate_scale) == (0, 0, 1, 0.5)
     assert read_measurements(folder.path) == []
     assert heard.said[-1] == (

@@ -101,7 +101,7 @@ class Watch:
         Raises:
             DivergedError: If that was done twice before.
         """
-        retries, scale = state.retries + 1, state.rate_scale / 2
+        retries, scale, wall = state.retries + 1, state.rate_scale / 2, state.wall
         if retries > RETRIES:
             raise DivergedError(
                 f"{reason}, also after going back {RETRIES} times with half the learning rate",
@@ -113,8 +113,9 @@ class Watch:
         except CheckpointError as error:
             raise DivergedError(f"{reason}, and {error}", path=self.folder.path) from error
         state.retries, state.rate_scale = retries, scale
+        state.wall = wall  # a budget of time is spent all the same
         self.folder.keep_measurements(state.restart, state.epoch)
-        self._ticked = time.monotonic()
+        self.tick(state, training=False)
         self.say(f"{reason}: back to step {state.step}, with {scale:g} times the learning rate")
 
     def measured(self, measurement: Measurement) -> None:
