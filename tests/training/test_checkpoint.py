@@ -112,12 +112,15 @@ def test_the_differences_to_another_run_are_listed(prepared, folder):
     assert f"{'x' * 37}...)" in message
 
 
-def test_another_format_is_refused(prepared, folder):
+def test_another_format_or_no_identity_is_refused(prepared, folder):
     task, state = prepared()
     path = save_checkpoint(folder.checkpoints, state, task.identity)
     tensors, document = load_tensors(path)
     save_tensors(path, tensors, {**document, "format": 99})
     with pytest.raises(CheckpointError, match="has format 99, this Striate reads 1"):
+        restore_latest(folder.checkpoints, state, task.identity)
+    save_tensors(path, tensors, {**document, "identity": [1]})
+    with pytest.raises(CheckpointError, match="does not say which run it belongs to"):
         restore_latest(folder.checkpoints, state, task.identity)
 
 

@@ -38,7 +38,7 @@ def save_checkpoint(folder: Path, state: TrainingState, identity: Mapping[str, o
     Args:
         folder: The `checkpoints` folder of a run.
         state: What to save.
-        identity: What the run is a function of; `load_checkpoint` compares it.
+        identity: What the run is a function of; `restore_latest` compares it.
 
     Raises:
         DivergedError: If a weight, statistic or average is not finite; nothing is written then.
@@ -147,7 +147,9 @@ def _compare(document: Mapping[str, Any], identity: Mapping[str, object], path: 
     if document.get("format") != FORMAT:
         found = document.get("format")
         raise CheckpointError(f"has format {found!r}, this Striate reads {FORMAT}", path=path)
-    saved = document["identity"]
+    saved = document.get("identity")
+    if not isinstance(saved, dict):
+        raise CheckpointError("does not say which run it belongs to", path=path)
     different = sorted(k for k in {*saved, *identity} if saved.get(k) != identity.get(k))
     if different:
         changes = ", ".join(
