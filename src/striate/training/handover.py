@@ -14,8 +14,6 @@ from striate.data import Data
 from striate.training.setup import Plan
 from striate.training.team import Team
 
-ARRAYS = ("labels", "splits", "contents")
-
 
 def hand_over(team: Team, plan: Plan, data: Data) -> None:
     """Tell the others plan and data; where images are mapped from a file, so do the others."""
