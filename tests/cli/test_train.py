@@ -143,10 +143,28 @@ def test_lengths_of_time(text, seconds):
     assert read_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "0s", "-5", "10 m", "m", "1d", "1m1h", "nan", "inf"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "0s", "-5", "10 m", "m", "1d", "1m1h", "1h30", "nan", "inf"]
+)
 def test_what_is_no_length_of_time(text):
     with pytest.raises(UsageError, match="is no length of time.*write 90s, 10m or 1h30m"):
         read_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("--epochs", "epochs"), ("--time", "stop.seconds"), ("--validation", "data.validation")],
+)
+def test_an_option_and_its_setting_are_not_both_taken(train, option, name):
+    status, _, err = train(option, "1", "--set", f"{name}=1")
+    assert status == 2
+    assert f"{option} and --set {name}=... are the same setting" in err
+
+
+def test_a_file_for_a_run_folder_is_a_wrong_option(train, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    status, _, err = train("--epochs", "1")
+    assert (status, err.splitlines()[-1].count("is a file, or lies in one")) == (2, 1)
 
 
 def test_settings_are_split_at_the_first_equals_sign():

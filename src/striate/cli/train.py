@@ -34,7 +34,7 @@ def command(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Times each image is seen")] = None,
     time: Annotated[
-        str | None, typer.Option(help="At most this long, as 90s, 10m or 1h30m")
+        str | None, typer.Option(help="Train at most this long, as 90s, 10m or 1h30m")
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Side in pixels that images are brought to")
@@ -71,6 +71,11 @@ def command(
         "data.validation": validation,
         "data.test": test,
     }
+    for name, value in named.items():
+        if value is not None and name in chosen:
+            option = "time" if name == "stop.seconds" else name.removeprefix("data.")
+            hint = "give one of them"
+            raise UsageError(f"--{option} and --set {name}=... are the same setting", hint=hint)
     chosen |= {name: value for name, value in named.items() if value is not None}
     with TerminalEvents() as events:
         run = train(
@@ -123,9 +128,10 @@ def read_duration(text: str) -> float:
     """
     import re
 
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
-    parts = [float(part or 0) for part in match.groups()] if match else [0.0, 0.0, 0.0]
-    seconds = parts[0] * 3600 + parts[1] * 60 + parts[2]
+    number = r"(\d+(?:\.\d+)?)"
+    match = re.fullmatch(rf"(?:(\d+)h)?(?:(\d+)m)?(?:{number}s)?|{number}", text.strip())
+    hours, minutes, seconds, alone = map(float, match.groups("0") if match else "0000")
+    seconds += hours * 3600 + minutes * 60 + alone
     if seconds <= 0:
         raise UsageError(f"--time {text!r} is no length of time", hint="write 90s, 10m or 1h30m")
     return seconds
