@@ -60,8 +60,7 @@ def train_or_resume(data, out, settings):
     torch.set_num_threads(1)
     if (out / "run.json").is_file():
         resume(out)
-    else:
-        shutil.rmtree(out, ignore_errors=True)
+    else:  # also where a kill came so early that there is but half a run.json
         train(data, net=NET, out=out, settings=settings)
 
 
@@ -325,6 +324,12 @@ def test_16_accuracy_at_chance_is_said_and_the_report_lists_causes(tiny_data, tm
     run = train(tiny_data, net=NET, out=tmp_path / "run", settings=settings, events=Listen())
     assert run.test["accuracy"] < 0.45
     assert any("near that of always naming the commonest class" in text for text in said)
+    report = run.report.read_text("utf-8")
+    _, causes = report.split("Why accuracy may have stayed at chance")
+    causes = causes.split("</ul>")[0]
+    assert causes.count("<li>") >= 5
+    for cause in ("labels do not belong to the images", "it was 1e-12; try", "too short"):
+        assert cause in causes
 
 
 def test_17_a_second_run_into_the_folder_is_told_the_first_ones_process(tiny_data, tmp_path):

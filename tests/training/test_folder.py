@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from striate.errors import BusyError, ModelError, ResourceError, UsageError
+from striate.errors import (
+    BusyError,
+    DivergedError,
+    InterruptedRunError,
+    ModelError,
+    ResourceError,
+    TerminatedRunError,
+    UsageError,
+)
 from striate.training.events import Measurement
 from striate.training.folder import RunFolder, read_measurements, read_run
 
@@ -52,6 +60,74 @@ def test_a_folder_with_something_in_it_is_not_overwritten(tmp_path):
     assert (tmp_path / "run" / "thesis.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    "left", [[], ["log.txt", "split.csv", ".split.csv.1x", ".run.json.0.partial"]]
+)
+def test_what_a_kill_before_the_description_leaves_is_taken_over(tmp_path, left):
+    RunFolder.create(tmp_path / "run").close()
+    for name in left:
+        (tmp_path / "run" / name).write_text("half")
+    RunFolder.create(tmp_path / "run").close()
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.jsonl", "checkpoints/step-1.safetensors"])
+def test_what_comes_later_is_never_taken_over(tmp_path, name):
+    RunFolder.create(tmp_path / "run").close()
+    (tmp_path / "run" / name).write_text("{}")
+    with pytest.raises(UsageError, match="is not empty.*striate resume"):
+        RunFolder.create(tmp_path / "run")
+
+
+@pytest.mark.parametrize("path", ["file", "file/run"])
+def test_a_file_is_no_run_folder(tmp_path, path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="is a file, or lies in one.*another --out"):
+        RunFolder.create(tmp_path / path)
+    with pytest.raises(UsageError, match="is a file, or lies in one"):
+        RunFolder.create_next(tmp_path / "file", "digits")
+
+
+def test_the_next_folder_is_nobody_elses(tmp_path):
+    first, second = (RunFolder.create_next(tmp_path / "runs", "digits") for _ in range(2))
+    assert (first.path.name, second.path.name) == ("digits-1", "digits-2")
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize(
+    "error", [InterruptedRunError("x"), TerminatedRunError("x"), DivergedError("x")]
+)
+def test_how_a_run_ended_early_is_written_down(tmp_path, error):
+    folder = RunFolder.create(tmp_path / "run")
+    folder.write_json("run.json", {"status": "running", "result": None})
+    with pytest.raises(type(error)), folder.marked():
+        raise error
+    assert read_run(folder.path)["status"] == error.kind
+    with folder.marked():
+        assert read_run(folder.path)["status"] == "running"
+    folder.write_json("run.json", {"status": "finished", "result": {}})
+    with pytest.raises(type(error)), folder.marked():
+        raise error
+    assert read_run(folder.path)["status"] == "finished"
+    folder.close()
+
+
+@pytest.mark.parametrize("line", [b"[]", b"{}", b"7", b"\xff", b"[" * 100_000, b'{"epoch": "1"}'])
+def test_a_damaged_measurement_is_one_clear_line(tmp_path, line):
+    (tmp_path / "metrics.jsonl").write_bytes(line + b"\n")
+    with pytest.raises(ModelError, match=r"metrics\.jsonl: line 1 is ") as caught:
+        read_measurements(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_measurements_have_a_largest_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("striate.training.folder.LARGEST_DOCUMENT", 10)
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "restart": 0}\n')
+    with pytest.raises(ModelError, match="is larger than"):
+        read_measurements(tmp_path)
+
+
 def test_a_second_writer_is_told_who_holds_the_folder(tmp_path):
     folder = RunFolder.create(tmp_path / "run")
     folder.write_json("run.json", {})
@@ -62,9 +138,8 @@ def test_a_second_writer_is_told_who_holds_the_folder(tmp_path):
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ResourceError, match="cannot be written"):
-        RunFolder.create(tmp_path / "file" / "run")
+    with pytest.raises(ResourceError, match="cannot be written: File name too long"):
+        RunFolder.create(tmp_path / ("x" * 300))
 
 
 def test_too_little_space_is_refused_with_both_numbers(tmp_path):

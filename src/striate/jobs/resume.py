@@ -50,15 +50,16 @@ def resume(
         plan = _plan(description, device, folder.path)
         images = _load(description, data, plan, events, folder.path)
         with led_team(plan, images, folder.path) as team:
-            task, state = prepare(plan, images, team)
-            if _has_begun(folder):
-                for note in restore_latest(folder.checkpoints, state, task.identity):
-                    folder.log(note)
-                    events.say(note)
-            folder.keep_measurements(state.restart, state.epoch)
-            folder.log(f"resumed at step {state.step}")
-            with limited_threads(plan.threads):
-                fit(task, state, folder, events)
+            with limited_threads(plan.threads):  # the whitening's sums depend on them too
+                task, state = prepare(plan, images, team)
+                if _has_begun(folder):
+                    for note in restore_latest(folder.checkpoints, state, task.identity):
+                        folder.log(note)
+                        events.say(note)
+                folder.keep_measurements(state.restart, state.epoch)
+                folder.log(f"resumed at step {state.step}")
+                with folder.marked():
+                    fit(task, state, folder, events)
             finished = finish(plan, images, state, folder, events)
             if team is not None:
                 team.dismiss(finished.to_json())

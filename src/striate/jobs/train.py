@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data import TEST, TRAIN, VALIDATION, Data, load_data
-from striate.errors import RecipeError
+from striate.errors import RecipeError, UsageError
 from striate.jobs.finish import finish
 from striate.jobs.plan import make_plan
 from striate.jobs.run import Run
@@ -79,23 +79,28 @@ def train(
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     together = processes_of_torchrun()
     started = {"workers": together} if together > 1 else {}
+    twice = sorted({*(settings or {})} & {*fields})
+    if twice:
+        raise UsageError(f"{twice[0]} is given twice: by itself, and in the settings")
     chosen = chosen.with_settings({**started, **(settings or {}), **fields})
     source = _source(data)  # before the run folder is made, which may have the name of a data set
     images, chosen = _load(data, chosen, events)
     images = images.split(validation=chosen.data.validation, test=chosen.data.test, seed=seed)
     plan, notes = make_plan(images, net=net, recipe=chosen, seed=seed, device=device)
-    folder = RunFolder.create(Path(out) if out is not None else _free_folder(images.name))
+    folder = RunFolder.create(Path(out)) if out is not None else _next_folder(images.name)
     try:
         for note in notes:
             folder.log(note)
             events.say(note)
         with led_team(plan, images, folder.path) as team:
-            task, state = prepare(plan, images, team)
-            folder.require_space(CHECKPOINTS_THAT_MUST_FIT * state_bytes(state))
-            write_atomically(folder.path / "split.csv", images.manifest())
-            folder.write_json("run.json", describe_run(plan, images, source=source, notes=notes))
-            with limited_threads(plan.threads):
-                fit(task, state, folder, events)
+            with limited_threads(plan.threads):  # the whitening's sums depend on them too
+                task, state = prepare(plan, images, team)
+                folder.require_space(CHECKPOINTS_THAT_MUST_FIT * state_bytes(state))
+                write_atomically(folder.path / "split.csv", images.manifest())
+                description = describe_run(plan, images, source=source, notes=notes)
+                folder.write_json("run.json", description)  # from here on, `resume` goes on
+                with folder.marked():
+                    fit(task, state, folder, events)
             run = finish(plan, images, state, folder, events)
             if team is not None:
                 team.dismiss(run.to_json())
@@ -168,9 +173,6 @@ def _source(data: str | Path | Data | tuple[Any, Any]) -> str | None:
     return str(Path(data).absolute()) if Path(data).exists() else str(data)
 
 
-def _free_folder(name: str) -> Path:
+def _next_folder(name: str) -> RunFolder:
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(name).name) or "run"
-    number = 1
-    while (RUNS / f"{stem}-{number}").exists():
-        number += 1
-    return RUNS / f"{stem}-{number}"
+    return RunFolder.create_next(RUNS, stem)
