@@ -171,7 +171,9 @@ def test_another_split_in_the_manifest_is_refused(copied):
     [
         (lambda path: path.unlink(), "cannot be read"),
         (lambda path: path.write_text("name,label,split\nx,0,train\n"), "names other images"),
-        (lambda path: path.write_text("name,label,split\nx,0,twist\n"), "cannot be read"),
+        (lambda path: path.write_text("name,label,split\nx,0,twist\n"), "line 2 names .*'twist'"),
+        (lambda path: path.write_text("name,label,split\nx,0,train\nx,0\n"), "line 3 names"),
+        (lambda path: path.write_text("name,label\nx,0\n"), "has no column 'split'"),
     ],
 )
 def test_a_damaged_manifest_of_the_split_is_refused(spoil, message, copied):

@@ -27,11 +27,15 @@ def read_splits(path: Path, data: Data) -> NDArray[np.int8]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        names = [row["name"] for row in rows]
-        splits = np.array([Split[row["split"].upper()] for row in rows], dtype=np.int8)
-    except (OSError, ValueError, KeyError, csv.Error) as cause:
+            reader = csv.DictReader(file, restval="")
+            rows = [(row["name"], _code(row["split"], reader.line_num)) for row in reader]
+    except KeyError as cause:
+        message = f"the manifest of the split has no column {cause}"
+        raise ModelError(message, path=path) from cause
+    except (OSError, ValueError, csv.Error) as cause:
         raise ModelError(f"the manifest of the split cannot be read: {cause}", path=path) from cause
+    names = [name for name, _ in rows]
+    splits = np.array([code for _, code in rows], dtype=np.int8)
     if names != list(data.names):
         raise ModelError(
             "the manifest of the split names other images than the data",
@@ -39,3 +43,11 @@ def read_splits(path: Path, data: Data) -> NDArray[np.int8]:
             hint="restore it: it was written when the run began",
         )
     return splits
+
+
+def _code(text: str, line: int) -> Split:
+    """The split that a row names; a row that was cut short names none."""
+    for code in (Split.TRAIN, Split.VALIDATION, Split.TEST):
+        if text == code.name.lower():
+            return code
+    raise ValueError(f"line {line} names the split {text!r}")
