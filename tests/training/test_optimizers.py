@@ -125,7 +125,8 @@ def test_gradient_descent_has_the_decks_closed_form():
 
 def test_two_steps_of_momentum_are_the_decks_line():
     """W <- W - rate (b G(t-1) + G(t)), literally."""
-    start, (first, second) = np.array([3.0, -2.0]), path("momentum", 2, lr=0.1, weight_decay=0.0)
+    start = np.array([3.0, -2.0])
+    first, second = path("momentum", 2, lr=0.1, momentum=0.6, weight_decay=0.0)
     gradients = np.array([1.0, 4.0]) * start, np.array([1.0, 4.0]) * first
     assert np.allclose(second, first - 0.1 * (0.6 * gradients[0] + gradients[1]))
 

@@ -29,7 +29,7 @@ def test_everything_automatic_is_resolved_and_said():
 
 def test_what_was_asked_for_stays():
     asked = Recipe().with_settings(
-        {"epochs": 3, "batch_size": 7, "augment": {"flip": "random", "translate": 1}}
+        {"epochs": 3, "batch_size": 7, "augment": {"flip": "random", "translate": 1, "crop": 1}}
     )
     assert resolve_recipe(asked, Facts(100, 32, colour=True, mirror=None)) == (asked, [])
 

@@ -7,28 +7,61 @@ name or a value out of range is an error that lists what there is.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from striate.errors import RecipeError
 
 LARGEST_FILE = 1_000_000  # bytes; a recipe is a page of text
+
+_UNION_MEMBER = re.compile(r"^(int|float|constrained-\w+)$|\[")
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+# What an optimiser starts from where its name is given and the field is not; `Optimizer` has those
+# of muon.
+OWN_DEFAULTS: dict[str, dict[str, float]] = {
+    "sgd": {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0},
+    "momentum": {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.0},
+    "nesterov": {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.0},
+    "rmsprop": {"lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0, "beta2": 0.99},
+    "adam": {"lr": 1e-3, "momentum": 0.9, "weight_decay": 0.0},
+    "adamw": {"lr": 1e-3, "momentum": 0.9, "weight_decay": 0.01},
+}
+
+# Fields that only some names of their section look at.
+READERS: dict[str, dict[str, set[str]]] = {
+    "optimizer": {
+        "momentum": {*OWN_DEFAULTS, "muon"} - {"sgd"},
+        "beta2": {"rmsprop", "adam", "adamw"},
+        "epsilon": {"rmsprop", "adam", "adamw"},
+        **{name: {"muon"} for name in ("side_lr", "side_momentum", "head_lr")},
+    },
+    "schedule": {
+        "floor": {"linear", "cosine", "one_cycle", "step", "inverse"},
+        "milestones": {"step"},
+        "factor": {"step"},
+        "power": {"inverse"},
+    },
+    "average": {"decay": {"ema", "lookahead"}, "every": {"ema", "lookahead"}},
+}
+
+
 class Optimizer(_Section):
     """How the weights follow the gradient.
 
     `muon` moves convolution filters by orthogonalised momentum and everything else by Nesterov SGD
-    with the `side_*` fields; the other optimisers use `lr` for all parameters.
+    with the `side_*` fields; the other optimisers use `lr` for all parameters. The defaults below
+    are muon's; another name has its own, in `OWN_DEFAULTS`.
     """
 
     name: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "muon"] = "muon"
@@ -40,6 +73,14 @@ class Optimizer(_Section):
     side_lr: float = Field(0.053, gt=0, le=1000)
     side_momentum: float = Field(0.85, ge=0, lt=1)
     head_lr: float = Field(0.67, gt=0, le=1000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_the_names_own(cls, fields: Any) -> Any:
+        if not isinstance(fields, Mapping):
+            return fields
+        name = fields.get("name")
+        return {**(OWN_DEFAULTS.get(name, {}) if isinstance(name, str) else {}), **fields}
 
 
 class Schedule(_Section):
@@ -124,10 +165,16 @@ class Initialize(_Section):
 
 
 class DataChoices(_Section):
-    """How the images are sized and split; `size` 0 chooses by the images."""
+    """How the images are read, sized and split; `size` 0 chooses by the images.
 
-    size: int = Field(0, ge=0, le=2048)
+    Transparent pixels are laid on `background`, 1 or 3 levels, white if not given; `follow_links`
+    also takes files outside the folder that links lead to.
+    """
+
+    size: int = Field(0, ge=0, le=4096)
     resize: Literal["squash", "crop", "pad"] = "squash"
+    background: tuple[Annotated[int, Field(ge=0, le=255)], ...] | None = None
+    follow_links: bool = False
     validation: float = Field(0.1, ge=0, lt=1)
     test: float = Field(0.15, ge=0, lt=1)
 
@@ -162,20 +209,27 @@ class Recipe(_Section):
 
         Args:
             settings: Dotted field names to values; a value that is text is read as a TOML value
-                where it is one (`0.1`, `true`, `[0.5, 0.75]`), else taken as it stands.
+                where it is one (`0.1`, `true`, `[0.5, 0.75]`), else taken as it stands. Another
+                `optimizer.name` starts from that optimiser's own defaults.
 
         Raises:
-            RecipeError: On an unknown name (the message lists what there is) or a value out of
-                range.
+            RecipeError: On an unknown name (the message lists what there is), a value out of
+                range, or a field that the optimiser, schedule or average does not look at.
 
         Examples:
             >>> Recipe().with_settings({"optimizer.lr": "0.1", "epochs": 3}).optimizer.lr
             0.1
         """
+        given = {k: _read_value(v) if isinstance(v, str) else v for k, v in settings.items()}
         document = self.model_dump()
-        for name, value in settings.items():
-            _set_field(document, name, _read_value(value) if isinstance(value, str) else value)
-        return _validated(document, "the settings")
+        name = _given_optimizer(given)
+        if name in OWN_DEFAULTS.keys() | {"muon"} and name != self.optimizer.name:
+            document["optimizer"] = Optimizer.model_validate({"name": name}).model_dump()
+        for field, value in given.items():
+            _set_field(document, field, value)
+        recipe = _validated(document, "the settings")
+        _refuse_unread(recipe, given, None)
+        return recipe
 
 
 def recipe_names() -> list[str]:
@@ -188,14 +242,17 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     """The recipe of that name, or in that TOML file.
 
     Raises:
-        RecipeError: If there is none, or it is not a valid recipe.
+        RecipeError: If there is none, it is not a valid recipe, or it sets a field that the
+            optimiser, schedule or average does not look at.
     """
     text = _recipe_text(str(name_or_path))
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"is not TOML: {error}", path=name_or_path) from error
-    return _validated(document, name_or_path)
+    recipe = _validated(document, name_or_path)
+    _refuse_unread(recipe, document, name_or_path)
+    return recipe
 
 
 def recipe_from_json(document: object) -> Recipe:
@@ -233,6 +290,31 @@ def _read_value(text: str) -> object:
         return text
 
 
+def _given_optimizer(given: Mapping[str, object]) -> object:
+    """The optimiser that settings name, dotted or in a mapping; None where they name none."""
+    section = given.get("optimizer")
+    name = section.get("name") if isinstance(section, Mapping) else None
+    name = given.get("optimizer.name", name)
+    return name if isinstance(name, str) else None
+
+
+def _refuse_unread(recipe: Recipe, given: Mapping[str, object], where: object) -> None:
+    """Refuse a field that has no effect; its default, which asks for nothing, may be written."""
+    for name, value in _flattened(given):
+        section, _, field = name.rpartition(".")
+        readers = READERS.get(section, {}).get(field)
+        if readers is None:
+            continue
+        chosen = getattr(recipe, section)
+        usual = getattr(type(chosen).model_validate({"name": chosen.name}), field)
+        if chosen.name not in readers and getattr(chosen, field) != usual:
+            raise RecipeError(
+                f"{name} = {value} has no effect with {section}.name {chosen.name!r}",
+                path=where,
+                hint=f"leave it out, or choose {' or '.join(sorted(readers))}",
+            )
+
+
 def _set_field(document: dict[str, Any], name: str, value: object) -> None:
     *sections, field = name.split(".")
     where = document
@@ -262,12 +344,16 @@ def _unknown(name: str) -> RecipeError:
     )
 
 
-def _field_names(document: Mapping[str, object], prefix: str = "") -> Iterable[str]:
+def _field_names(document: Mapping[str, object]) -> Iterable[str]:
+    return (name for name, _ in _flattened(document))
+
+
+def _flattened(document: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, object]]:
     for name, value in document.items():
         if isinstance(value, Mapping):
-            yield from _field_names(value, f"{prefix}{name}.")
+            yield from _flattened(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}"
+            yield f"{prefix}{name}", value
 
 
 def _validated(document: Mapping[str, object], where: object) -> Recipe:
@@ -290,6 +376,4 @@ def _explained(error: ValidationError, where: object) -> RecipeError:
 def _dotted(location: tuple[int | str, ...]) -> str:
     # pydantic appends the tried member of a union, which is no field of the recipe
     fields = (str(part) for part in location)
-    return ".".join(
-        part for part in fields if part not in ("int", "constrained-int") and "[" not in part
-    )
+    return ".".join(part for part in fields if not _UNION_MEMBER.search(part))
