@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from striate.data.preprocessing import Preprocessing
 from striate.nets import parse_net
-from striate.training.initialize import initialize
+from striate.training.initialize import initialize, whitening_sample
 from striate.training.recipe import Initialize
 
 PREPROCESSING = Preprocessing(size=(12, 12), channels=3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
@@ -56,10 +56,20 @@ def test_the_chunks_do_not_matter(monkeypatch):
     torch.testing.assert_close(built(DEFAULT, "dirac").whiten1.weight, whole)
 
 
-def test_many_patches_are_thinned_out(monkeypatch):
-    monkeypatch.setattr("striate.training.initialize.MOST_PATCHES", 10 * 144)
-    thinned = built(DEFAULT, "dirac").whiten1.weight
-    torch.testing.assert_close(thinned, built(DEFAULT, "dirac", photos()[::4]).whiten1.weight)
+def test_many_patches_are_thinned_out_before_they_are_read():
+    module, choice, places = parse_net(DEFAULT).build((12, 12, 3)), Initialize(), np.arange(9000)
+    sizes = {
+        side: len(whitening_sample(module, choice, places, pixels=side * side))
+        for side in (12, 32, 64, 512, 2048)
+    }
+    assert sizes == {12: 5000, 32: 5000, 64: 2500, 512: 33, 2048: 2}
+    few = Initialize(whiten_images=7)
+    assert whitening_sample(module, few, places, pixels=4).tolist() == list(range(7))
+
+
+def test_a_net_without_whitening_reads_no_images():
+    module, places = parse_net("conv3-4 relu fc-3").build((12, 12, 3)), np.arange(9)
+    assert len(whitening_sample(module, Initialize(), places, pixels=144)) == 0
 
 
 def test_whitening_looks_at_what_the_layer_sees():

@@ -31,6 +31,16 @@ MAX_BATCH = 1024
 DECODERS = 4
 
 
+def images_at_a_time(height: int, width: int) -> int:
+    """Images of that size whose about a million pixels go through a net together.
+
+    Examples:
+        >>> [images_at_a_time(side, side) for side in (8, 32, 224, 2048)]
+        [1024, 1024, 20, 1]
+    """
+    return max(1, min(MAX_BATCH, PIXELS_PER_BATCH // (height * width)))
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What the model says of one image.
@@ -183,8 +193,7 @@ class Model:
     @property
     def batch_size(self) -> int:
         """Images at a time where nothing else is asked for: about a million pixels."""
-        height, width = self.preprocessing.size
-        return max(1, min(MAX_BATCH, PIXELS_PER_BATCH // (height * width)))
+        return images_at_a_time(*self.preprocessing.size)
 
     def _decode(self, source: Source) -> Image | Unreadable:
         try:

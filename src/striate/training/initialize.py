@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.data import to_tensor
@@ -15,6 +17,27 @@ from striate.training.recipe import Initialize
 
 LARGEST_CHUNK = 2**22  # values of patches that are looked at together, 16 MiB in fp32
 MOST_PATCHES = 2**23  # 5000 images of 32x32 have 2^22.2; large images are thinned out
+
+
+def whitening_sample(
+    module: nn.Module, choice: Initialize, places: NDArray[np.int64], *, pixels: int
+) -> NDArray[np.int64]:
+    """Choose the images that the whitening layers see, before any is read.
+
+    Args:
+        module: The net.
+        choice: The recipe's section.
+        places: int64 (N,), the training images in an order of chance.
+        pixels: Of an image.
+
+    Returns:
+        The first `choice.whiten_images` of the places, or so many of these that they have about
+        `MOST_PATCHES` patches; none for a net without such layers.
+    """
+    if not any(isinstance(layer, Whiten) for layer in module.modules()):
+        return places[:0]
+    sample = places[: choice.whiten_images]
+    return sample[:: max(1, len(sample) * pixels // MOST_PATCHES)]
 
 
 @torch.no_grad()
@@ -34,7 +57,8 @@ def initialize(
     Args:
         module: The net, as `Net.build` made it.
         choice: The recipe's section.
-        images: uint8 (M, H, W, C), training images for the whitening.
+        images: uint8 (M, H, W, C), training images for the whitening, of which a net without it
+            needs none; see `whitening_sample`.
         preprocessing: Their mean and deviation.
     """
     head = find_head(module)
@@ -86,7 +110,6 @@ def _patch_covariance(
     """
     size = layer.weight[0].numel()
     per_image = images.shape[1] * images.shape[2]
-    images = images[:: max(1, len(images) * per_image // MOST_PATCHES)]
     count = 0
     total = torch.zeros(size, dtype=torch.float64)
     products = torch.zeros(size, size, dtype=torch.float64)

@@ -15,9 +15,10 @@ from striate.data import TRAIN, VALIDATION, Augmentation, Batches, Data, to_tens
 from striate.data.memory import Reader
 from striate.data.random import Stream, hash64, ordering
 from striate.errors import DataError, UsageError
+from striate.model.model import images_at_a_time
 from striate.nets import Net, parse_net
 from striate.training.averaging import make_average
-from striate.training.initialize import initialize
+from striate.training.initialize import initialize, whitening_sample
 from striate.training.losses import make_loss
 from striate.training.machine import choose_device
 from striate.training.optimizers import make_optimizers
@@ -27,8 +28,6 @@ from striate.training.state import EpochSums, TrainingState
 from striate.training.stopping import Patience
 from striate.training.task import Task
 from striate.training.team import Team
-
-VALIDATION_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,8 @@ def _fresh_state(plan: Plan, data: Data, restart: int) -> TrainingState:
     torch.manual_seed(seed)
     height, width, channels = data.images.shape[1:]
     module = plan.net.build((height, width, channels))
-    sample = ordering(seed, 0, data.indices(TRAIN))[: recipe.initialize.whiten_images]
+    sample = ordering(seed, 0, data.indices(TRAIN))
+    sample = whitening_sample(module, recipe.initialize, sample, pixels=height * width)
     initialize(
         module,
         recipe.initialize,
@@ -182,15 +182,15 @@ def _validator(
         return None
     places = held_out if team is None else np.array_split(held_out, team.world)[team.rank]
     preprocessing = data.preprocessing
-
     reader = Reader(data.images)
+    step = images_at_a_time(*data.images.shape[1:3])
 
     def validate(state: TrainingState) -> tuple[float, float]:
         loss = correct = 0.0
         state.module.eval()
         with state.evaluated(), torch.inference_mode():
-            for start in range(0, len(places), VALIDATION_BATCH):
-                chosen = places[start : start + VALIDATION_BATCH]
+            for start in range(0, len(places), step):
+                chosen = places[start : start + step]
                 images = torch.from_numpy(reader.take(chosen)).to(plan.device)
                 labels = torch.from_numpy(data.labels[chosen]).to(plan.device)
                 with torch.autocast(
@@ -212,6 +212,7 @@ def identity(plan: Plan, data: Data) -> dict[str, object]:
     """What the weights are a function of; the keys are those that an error names."""
     return {
         "data": data.manifest_hash,
+        "pixels": [data.resize, *data.background],
         "split": hashlib.sha256(data.splits.tobytes()).hexdigest(),
         "classes": list(data.classes),
         "net": plan.net.text,
