@@ -1,0 +1,60 @@
+"""Where a figure comes from: what every result file of this folder begins with."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from striate.training.machine import describe_machine, describe_versions
+
+FOLDER = Path(__file__).parent
+
+
+def write_result(name: str, title: str, body: str) -> Path:
+    """Write `results/<name>-<processor>-<date>.md`: title, provenance, and the figures.
+
+    Args:
+        name: What was measured, as in a file name.
+        title: What was measured, in words.
+        body: Markdown.
+    """
+    machine = describe_machine(torch.device("cpu"))
+    processor = re.sub(r"[^a-z0-9]+", "-", str(machine["processor"]).lower()).strip("-")
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    path = FOLDER / "results" / f"{name}-{processor}-{date}.md"
+    path.parent.mkdir(exist_ok=True)
+    script = f"benchmarks/{Path(sys.argv[0]).name}"
+    versions = ", ".join(f"{package} {number}" for package, number in describe_versions().items())
+    lines = (
+        f"# {title}",
+        "",
+        f"- command: `{shlex.join(['python', script, *map(_portable, sys.argv[1:])])}`",
+        f"- machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['system']}; {torch.get_num_threads()} threads",
+        f"- versions: {versions}; commit {_commit()}",
+        f"- date: {date}",
+        "",
+    )
+    path.write_text("\n".join(lines) + "\n" + body.strip() + "\n")
+    return path
+
+
+def _portable(argument: str) -> str:
+    """An argument without the folders of this machine."""
+    return Path(argument).name if argument.startswith("/") else argument
+
+
+def _commit() -> str:
+    made = subprocess.run(
+        ["git", "-C", str(FOLDER), "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return made.stdout.strip() or "unknown"
