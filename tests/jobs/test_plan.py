@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from striate.data import Data
-from striate.errors import NetError, UsageError
+from striate.errors import NetError, RecipeError, UsageError
 from striate.jobs.plan import make_plan
 from striate.training.recipe import Recipe
 
@@ -80,3 +80,13 @@ def test_batches_that_cannot_be_normalised_are_refused(net, batch_size, refused)
 def test_an_unknown_device():
     with pytest.raises(UsageError, match="unknown device"):
         plan_of(some(), device="abacus")
+
+
+@pytest.mark.parametrize(("name", "value"), [("stop.patience", 3), ("stop.restarts", 2)])
+def test_what_goes_by_validation_needs_validation_images(name, value):
+    recipe = Recipe().with_settings({name: value})
+    plan_of(some(), recipe=recipe)
+    labels = np.arange(30) % 3
+    data = Data.from_arrays(np.zeros((30, 8, 8), np.uint8), labels).split(validation=0)
+    with pytest.raises(RecipeError, match=f"{name} goes by the validation loss.*--validation 0.1"):
+        plan_of(data, recipe=recipe)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from striate.data import TRAIN, Data
-from striate.errors import UsageError
+from striate.data import TRAIN, VALIDATION, Data
+from striate.errors import RecipeError, UsageError
 from striate.nets import Net, Summary, auto_net, load_net
 from striate.training.machine import choose_device, choose_precision, choose_threads
 from striate.training.processes import check_workers, started_here
@@ -28,8 +28,11 @@ def make_plan(
         The plan, and a sentence for each choice.
 
     Raises:
+        RecipeError: If validation images are needed and there are none.
         UsageError: If there is no such device, net or recipe.
     """
+    if not len(data.indices(VALIDATION)):
+        _refuse_choice_by_validation(recipe)
     where = choose_device(device)
     check_workers(recipe.workers, where)
     facts = Facts(
@@ -53,6 +56,19 @@ def make_plan(
     warnings = [] if net == "auto" else list(summary.warnings)
     _refuse_lone_values(summary, images=min(int(resolved.batch_size), facts.train_images))
     return plan, [reason, *notes, why, *warnings]
+
+
+def _refuse_choice_by_validation(recipe: Recipe) -> None:
+    choosing = {
+        "stop.patience": recipe.stop.patience > 0,
+        "stop.restarts": recipe.stop.restarts > 1,
+    }
+    for name, chooses in choosing.items():
+        if chooses:
+            raise RecipeError(
+                f"{name} goes by the validation loss, and there are no validation images",
+                hint="keep some, as with --validation 0.1, or leave it out",
+            )
 
 
 def _refuse_lone_values(summary: Summary, *, images: int) -> None:
