@@ -415,3 +415,9 @@ def test_the_fitted_model_can_be_saved(digits, fitted, tmp_path):
         model.probabilities(model.logits(pixels)), fitted.predict_proba(X[300:310])
     )
     assert model.provenance["pixel_range"] == [0, 16]
+
+
+def test_the_epochs_are_given_once():
+    X, y = np.zeros((4, 8, 8), np.uint8), [0, 1, 0, 1]
+    with pytest.raises(RecipeError, match="epochs is given twice"):
+        ImageClassifier(epochs=5, settings={"epochs": 7}).fit(X, y)

@@ -246,6 +246,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _full_recipe(self) -> Recipe:
         recipe = self.recipe if isinstance(self.recipe, Recipe) else load_recipe(self.recipe)
+        if self.epochs is not None and "epochs" in (self.settings or {}):
+            raise RecipeError("epochs is given twice: by itself, and in the settings")
         epochs = recipe.epochs if self.epochs is None else self.epochs
         fields: dict[str, object] = {"data.validation": 0.0, "data.test": 0.0, "epochs": epochs}
         recipe = recipe.with_settings({**fields, **(self.settings or {})})

@@ -6,11 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import striate
 from striate.data import TEST, TRAIN, VALIDATION, Data, load_data
 from striate.errors import DataError, NetError, RecipeError, ResourceError, UsageError
 from striate.jobs.train import train
+from striate.model import hash_tensors, load_tensors
 from striate.nets import parse_net
 from striate.training.folder import read_measurements, read_run
 from striate.training.recipe import Recipe, load_recipe, recipe_from_json, recipe_names
@@ -225,6 +227,25 @@ def test_patience_and_time_are_said_in_the_result(train_tiny):
     run = train_tiny(out="t", epochs=10_000, stop__seconds=0.2)
     assert (run.stopped, read_run(run.path)["status"]) == ("time", "time")
     assert run.seconds < 1
+
+
+def test_a_field_is_given_once(tiny_data, tmp_path):
+    with pytest.raises(UsageError, match="epochs is given twice"):
+        train(tiny_data, out=tmp_path / "run", epochs=5, settings={"epochs": 7})
+
+
+def test_the_first_weights_do_not_depend_on_the_callers_threads(train_tiny):
+    whitened = "whiten2 gelu conv3-4 maxpool2 fc-3"
+    before, hashes = torch.get_num_threads(), set()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            run = train_tiny(net=whitened, out=str(threads), epochs=1)
+            assert torch.get_num_threads() == threads
+            hashes.add(hash_tensors(load_tensors(run.model)[0]))
+    finally:
+        torch.set_num_threads(before)
+    assert len(hashes) == 1
 
 
 def test_without_out_runs_are_numbered(tiny_data, tmp_path, monkeypatch):
