@@ -133,11 +133,6 @@ def ordering(seed: int, epoch: int, indices: NDArray[np.int64]) -> NDArray[np.in
     return indices[np.argsort(hash64(seed, epoch, Stream.ORDER, indices))]
 
 
-def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
-    """Shuffle 0 .. n - 1 for an epoch, as `ordering` does."""
-    return ordering(seed, epoch, np.arange(n, dtype=np.int64))
-
-
 def _mix_integer(value: int) -> int:
     """SplitMix64's finaliser on a Python integer."""
     value &= _MASK

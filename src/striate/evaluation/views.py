@@ -24,7 +24,6 @@ def view_logits(
     *,
     views: int = 1,
     indices: NDArray[np.integer[Any]] | None = None,
-    precision: str = "fp32",
 ) -> NDArray[np.float32]:
     """The logits of each image, averaged over its views.
 
@@ -41,7 +40,6 @@ def view_logits(
         images: uint8 (N, H, W, C), in memory or mapped.
         views: 1, 2 or 10.
         indices: Which images, in which order; None for all.
-        precision: "fp32" or "bf16".
 
     Returns:
         (N, K), or one row an index.
@@ -60,7 +58,7 @@ def view_logits(
         part = slice(start, start + model.batch_size)
         batch = reader.take(places[part])
         for view in make_views(batch, views):
-            total[part] += model.logits(view, precision=precision)
+            total[part] += model.logits(view)
     return total / np.float32(views)
 
 
