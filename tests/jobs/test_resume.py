@@ -69,7 +69,7 @@ def test_a_finished_run_is_written_again_as_it_is(finished_run):
 def test_a_stopped_run_ends_as_the_straight_one(train_tiny, finished_run, tmp_path):
     path = stop_after(2, train_tiny)
     description = read_run(tmp_path / "run")
-    assert (description["status"], description["result"]) == ("running", None)
+    assert (description["status"], description["result"]) == ("terminated", None)
     run = resume(path)
     assert (run.epochs, run.steps, run.stopped) == (4, 36, "finished")
     assert run.test == finished_run.test
@@ -140,7 +140,7 @@ def test_a_run_on_arrays_goes_on_with_the_arrays(train_tiny, tiny_data):
     with np.load(tiny_data) as arrays:
         data = Data.from_arrays(arrays["images"], arrays["labels"])
     path = stop_after(2, train_tiny, data=data)
-    with pytest.raises(UsageError, match="only Python can give again.*striate.resume"):
+    with pytest.raises(UsageError, match="trained on arrays, which are not kept.*striate.resume"):
         resume(path)
     assert resume(path, data=data).stopped == "finished"
 
@@ -195,6 +195,7 @@ def test_a_damaged_manifest_of_the_split_is_refused(spoil, message, copied):
         (lambda d: d.pop("data"), "no usable 'data'"),
         (lambda d: d.update(data=[]), "no usable list"),
         (lambda d: d["data"].pop("source"), "no usable 'source'"),
+        (lambda d: d["data"].update(source=[5]), "names no source of data"),
         (lambda d: d.update(precision="fp8"), "precision"),
     ],
 )

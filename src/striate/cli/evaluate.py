@@ -24,6 +24,9 @@ def command(
     views: Annotated[
         int, typer.Option(help="1, 2 (with mirror image) or 10 (crops) views of each image")
     ] = 1,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Also take files outside that links lead to")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
@@ -39,7 +42,14 @@ def command(
     from striate.jobs.evaluate import evaluate
 
     with TerminalEvents() as events:
-        found = evaluate(run, data, views=views, device=device, progress=events.stored)
+        found = evaluate(
+            run,
+            data,
+            views=views,
+            device=device,
+            follow_links=follow_links,
+            progress=events.stored,
+        )
     if as_json:
         print_json(found.to_json())
     else:

@@ -45,6 +45,9 @@ def command(
     test: Annotated[
         float | None, typer.Option(help="Share kept for the test where the source has none")
     ] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Also take files outside that links lead to")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Another seed, another run")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")] = "auto",
     workers: Annotated[
@@ -70,10 +73,12 @@ def command(
         "data.size": size,
         "data.validation": validation,
         "data.test": test,
+        "data.follow_links": True if follow_links else None,
     }
     for name, value in named.items():
         if value is not None and name in chosen:
-            option = "time" if name == "stop.seconds" else name.removeprefix("data.")
+            plain = name.removeprefix("data.").replace("_", "-")
+            option = "time" if name == "stop.seconds" else plain
             hint = "give one of them"
             raise UsageError(f"--{option} and --set {name}=... are the same setting", hint=hint)
     chosen |= {name: value for name, value in named.items() if value is not None}

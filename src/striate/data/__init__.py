@@ -10,6 +10,7 @@ from striate.data.load import load_data
 from striate.data.names import escape_name, unescape_name
 from striate.data.preprocessing import Preprocessing
 from striate.data.problem import Problem
+from striate.data.records import Origin
 from striate.data.sources.named import FoundSet, NamedSet, find_named_sets, named_sets
 from striate.data.splits import TEST, TRAIN, UNASSIGNED, VALIDATION, Split
 
@@ -30,6 +31,7 @@ __all__ = [
     "Data",
     "FoundSet",
     "NamedSet",
+    "Origin",
     "Preprocessing",
     "Problem",
     "Split",

@@ -34,7 +34,11 @@ def resize_data(data: Data, request: Request) -> Data:
     preprocessing = request.preprocessing([(height, width)], grey=channels == 1)
     images = fit_array(data.images, preprocessing)
     return replace(
-        data, images=images, resize=preprocessing.resize, background=preprocessing.background
+        data,
+        images=images,
+        resize=preprocessing.resize,
+        background=preprocessing.background,
+        origin=None,  # scaled once more: its source scaled once would give other pixels
     )
 
 

@@ -17,7 +17,7 @@ from striate.data.findings import find_problems
 from striate.data.hashing import digest_images, manifest_hash
 from striate.data.preprocessing import Preprocessing, Resize
 from striate.data.problem import Problem, by_weight
-from striate.data.records import ArraySource
+from striate.data.records import ArraySource, Origin
 from striate.data.sources.arrays import read_arrays
 from striate.data.splits import TEST, TRAIN, Split, assign_splits, join_groups
 from striate.data.statistics import channel_statistics
@@ -43,6 +43,8 @@ class Data:
         resize: How images were brought to one size.
         background: What transparent pixels were laid on.
         near_searched: Whether `problems` names the near duplicates.
+        origin: What to ask `load_data` for to get the same again; None where that cannot be said,
+            as of arrays.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Data:
     resize: Resize = "squash"
     background: tuple[int, ...] = ()
     near_searched: bool = False
+    origin: Origin | None = None
 
     @classmethod
     def from_arrays(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ from striate.data.assemble import assemble_files, resize_data
 from striate.data.dataset import Data
 from striate.data.download import Progress
 from striate.data.preprocessing import LARGEST_SIDE, RESIZES, Resize
-from striate.data.records import ArraySource
+from striate.data.records import ArraySource, Origin
 from striate.data.scan import Request
 from striate.data.sources.detect import read_source
 from striate.errors import DataError, UsageError
@@ -58,10 +59,14 @@ def load_data(
         return resize_data(source, request)
     if isinstance(source, tuple):
         return resize_data(arrays_from_tuple(source), request)
+    path = Path(source).expanduser()
+    named = str(path.absolute()) if path.exists() else str(source)
     found = read_source(source, follow_links=follow_links, cache=cache, progress=progress)
     if isinstance(found, ArraySource):
-        return resize_data(Data.from_source(found), request)
-    return assemble_files(found, request, cache=cache, threads=threads, progress=progress)
+        data = resize_data(Data.from_source(found), request)
+    else:
+        data = assemble_files(found, request, cache=cache, threads=threads, progress=progress)
+    return replace(data, origin=Origin(named, size, resize, background, follow_links))
 
 
 def make_request(size: int, resize: str, background: tuple[int, ...] | None) -> Request:

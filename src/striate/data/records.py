@@ -9,7 +9,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data.preprocessing import Resize
 from striate.data.problem import Problem
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What `load_data` was asked for, so that it can be asked again.
+
+    Args:
+        source: An absolute path, or the name of a data set.
+        size: The side asked for; 0 for none.
+        resize: How images were to be brought to it.
+        background: What transparent pixels were to be laid on; None for white.
+        follow_links: Whether links out of the folder were followed.
+    """
+
+    source: str
+    size: int = 0
+    resize: Resize = "squash"
+    background: tuple[int, ...] | None = None
+    follow_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)

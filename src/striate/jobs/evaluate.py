@@ -15,6 +15,7 @@ from striate.data import TEST, Data, load_data
 from striate.errors import DataError, ModelError, StriateWarning, UsageError
 from striate.evaluation import VIEWS, Evaluation, evaluate_logits, view_logits
 from striate.jobs.predict import open_model
+from striate.jobs.reload import load_again
 from striate.jobs.splits import read_splits
 from striate.model import MODEL_NAME, Model
 from striate.training.folder import read_run
@@ -37,6 +38,7 @@ def evaluate(
     *,
     views: int = 1,
     device: str = "auto",
+    follow_links: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a model on images whose classes are known.
@@ -50,6 +52,7 @@ def evaluate(
         data: What `load_data` takes, or None.
         views: 1, 2 or 10 views of each image; see `view_logits`.
         device: "auto", "cpu", "cuda", "mps".
+        follow_links: Also take files of `data` outside its folder that links lead to.
         progress: Called with the counts of images read and of all images.
 
     Raises:
@@ -63,7 +66,7 @@ def evaluate(
     selection = (
         _run_selection(model, target, progress)
         if data is None
-        else _data_selection(model, data, progress)
+        else _data_selection(model, data, follow_links, progress)
     )
     if views > 1 and selection.data.mirror is False:
         warnings.warn(
@@ -85,18 +88,10 @@ def _run_selection(
     run = _run_folder(target)
     document = read_run(run)
     try:
-        record, choices = document["data"], document["recipe"]["data"]
-        source, manifest = record["source"], record["manifest_hash"]
-        size, resize = choices["size"], choices["resize"]
+        source, manifest = document["data"]["source"], document["data"]["manifest_hash"]
     except (KeyError, TypeError) as cause:
         raise ModelError(f"its run.json has no usable {cause}", path=run) from None
-    if source is None:
-        raise UsageError(
-            "was trained on arrays, which are not kept",
-            path=run,
-            hint="name the data to evaluate on",
-        )
-    data = load_data(source, size=size, resize=resize, progress=progress)
+    data = load_again(document, path=run, hint="name the data to evaluate on", progress=progress)
     if data.manifest_hash != manifest:
         raise DataError(
             "the images, names or labels have changed since the run",
@@ -123,9 +118,13 @@ def _run_folder(target: Model | str | Path) -> Path:
     )
 
 
-def _data_selection(model: Model, source: Any, progress: Progress | None) -> _Selection:
+def _data_selection(
+    model: Model, source: Any, follow_links: bool, progress: Progress | None
+) -> _Selection:
     """The test images of other data, or all where it names none."""
-    data = source if isinstance(source, Data) else _load_for(model, source, progress)
+    data = source
+    if not isinstance(data, Data):
+        data = _load_for(model, source, follow_links, progress)
     if model.input[2] == 3 and data.images.shape[3] == 1:
         # Grey images become colour ones as `decode_image` would make them, without a copy.
         data = replace(data, images=np.broadcast_to(data.images, (*data.images.shape[:3], 3)))
@@ -143,7 +142,7 @@ def _data_selection(model: Model, source: Any, progress: Progress | None) -> _Se
     return _Selection(data, indices, _match_classes(model, data)[data.labels[indices]])
 
 
-def _load_for(model: Model, source: Any, progress: Progress | None) -> Data:
+def _load_for(model: Model, source: Any, follow_links: bool, progress: Progress | None) -> Data:
     preprocessing = model.preprocessing
     height, width = preprocessing.size
     return load_data(
@@ -151,6 +150,7 @@ def _load_for(model: Model, source: Any, progress: Progress | None) -> Data:
         size=height if height == width else 0,
         resize=preprocessing.resize,
         background=preprocessing.background,
+        follow_links=follow_links,
         progress=progress,
     )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from striate.data import Data, load_data
-from striate.errors import ModelError, UsageError
+from striate.data import Data
+from striate.errors import UsageError
+from striate.jobs.reload import load_again
 from striate.model import load_model
 from striate.report import write_report
 from striate.training.folder import read_run
-from striate.training.recipe import recipe_from_json
 
 Progress = Callable[[int, int], None]
 
@@ -44,21 +44,7 @@ def rebuild_report(
             hint="name the folder that striate train wrote, such as runs/digits-1",
         )
     model = load_model(path)
-    return write_report(path, data or _load(path, progress), model)
-
-
-def _load(path: Path, progress: Progress | None) -> Data:
-    """The run's data, brought to the size that the run saw them in."""
-    document = read_run(path)
-    try:
-        source = document["data"]["source"]
-        choices = recipe_from_json(document["recipe"]).data
-    except (KeyError, TypeError) as cause:
-        raise ModelError(f"has no usable {cause}", path=path / "run.json") from cause
-    if source is None:
-        raise UsageError(
-            "was trained on arrays, which only Python can give again",
-            path=path,
-            hint="use striate.rebuild_report(run, data=...)",
-        )
-    return load_data(source, size=choices.size, resize=choices.resize, progress=progress)
+    if data is None:
+        hint = "use striate.rebuild_report(run, data=...)"
+        data = load_again(read_run(path), path=path, hint=hint, progress=progress)
+    return write_report(path, data, model)

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from striate.data import Data, load_data
-from striate.errors import CheckpointError, UsageError
+from striate.data import Data
+from striate.errors import CheckpointError
 from striate.jobs.finish import finish
+from striate.jobs.reload import load_again
 from striate.jobs.run import Run
 from striate.jobs.splits import read_splits
 from striate.training.checkpoint import list_checkpoints, restore_latest
@@ -48,7 +49,7 @@ def resume(
     try:
         description = read_run(folder.path)
         plan = _plan(description, device, folder.path)
-        images = _load(description, data, plan, events, folder.path)
+        images = _load(description, data, events, folder.path)
         with led_team(plan, images, folder.path) as team:
             with limited_threads(plan.threads):  # the whitening's sums depend on them too
                 task, state = prepare(plan, images, team)
@@ -83,24 +84,16 @@ def _plan(description: dict[str, Any], device: str, path: Path) -> Plan:
     return plan
 
 
-def _load(
-    description: dict[str, Any], data: Data | None, plan: Plan, events: Events, path: Path
-) -> Data:
+def _load(description: dict[str, Any], data: Data | None, events: Events, path: Path) -> Data:
     """The images of the run, split as they were."""
     try:
         record = description["data"]
-        source, manifest, size = record["source"], record["manifest_hash"], record["size"]
+        manifest, size = record["manifest_hash"], record["size"]
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"its run.json has no usable {error}", path=path) from error
     if data is None:
-        if source is None:
-            raise UsageError(
-                "was trained on arrays, which only Python can give again",
-                path=path,
-                hint="use striate.resume(run, data=...)",
-            )
-        choices = plan.recipe.data
-        data = load_data(source, size=choices.size, resize=choices.resize, progress=events.stored)
+        hint = "use striate.resume(run, data=...)"
+        data = load_again(description, path=path, hint=hint, progress=events.stored)
     if data.manifest_hash != manifest or list(data.images.shape[1:]) != size:
         raise CheckpointError(
             "belongs to another run: data (its images, names, labels or size have changed)",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from striate.data import TEST, TRAIN, VALIDATION, Data, load_data
+from striate.data import TEST, TRAIN, VALIDATION, Data
 from striate.errors import RecipeError, UsageError
 from striate.jobs.finish import finish
 from striate.jobs.plan import make_plan
+from striate.jobs.reload import load_choices
+from striate.jobs.remarks import describe_problems, describe_split
 from striate.jobs.run import Run
 from striate.model import write_atomically
 from striate.nets import Net
@@ -32,7 +35,6 @@ from striate.training.setup import Plan, prepare
 FORMAT = 1
 RUNS = Path("runs")
 CHECKPOINTS_THAT_MUST_FIT = 3
-LARGEST_SIZE = 2048  # that a recipe's data.size may have
 
 
 def train(
@@ -83,13 +85,13 @@ def train(
     if twice:
         raise UsageError(f"{twice[0]} is given twice: by itself, and in the settings")
     chosen = chosen.with_settings({**started, **(settings or {}), **fields})
-    source = _source(data)  # before the run folder is made, which may have the name of a data set
-    images, chosen = _load(data, chosen, events)
-    images = images.split(validation=chosen.data.validation, test=chosen.data.test, seed=seed)
+    loaded, chosen = _load(data, chosen, events)
+    images = loaded.split(validation=chosen.data.validation, test=chosen.data.test, seed=seed)
     plan, notes = make_plan(images, net=net, recipe=chosen, seed=seed, device=device)
+    notes += describe_split(loaded, images, given={**(settings or {}), **fields})
     folder = RunFolder.create(Path(out)) if out is not None else _next_folder(images.name)
     try:
-        for note in notes:
+        for note in (*describe_problems(images), *notes):
             folder.log(note)
             events.say(note)
         with led_team(plan, images, folder.path) as team:
@@ -97,7 +99,7 @@ def train(
                 task, state = prepare(plan, images, team)
                 folder.require_space(CHECKPOINTS_THAT_MUST_FIT * state_bytes(state))
                 write_atomically(folder.path / "split.csv", images.manifest())
-                description = describe_run(plan, images, source=source, notes=notes)
+                description = describe_run(plan, images, notes=notes)
                 folder.write_json("run.json", description)  # from here on, `resume` goes on
                 with folder.marked():
                     fit(task, state, folder, events)
@@ -109,7 +111,7 @@ def train(
         folder.close()
 
 
-def describe_run(plan: Plan, data: Data, *, source: str | None, notes: list[str]) -> dict[str, Any]:
+def describe_run(plan: Plan, data: Data, *, notes: list[str]) -> dict[str, Any]:
     """The document of `run.json`, before the run has a result."""
     counts = {
         name: len(data.indices(code))
@@ -121,7 +123,7 @@ def describe_run(plan: Plan, data: Data, *, source: str | None, notes: list[str]
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "command": _command(),
         "data": {
-            "source": source,
+            "source": None if data.origin is None else data.origin.source,
             "name": data.name,
             "manifest_hash": data.manifest_hash,
             "classes": list(data.classes),
@@ -141,20 +143,19 @@ def describe_run(plan: Plan, data: Data, *, source: str | None, notes: list[str]
 def _load(
     data: str | Path | Data | tuple[Any, Any], recipe: Recipe, events: Events
 ) -> tuple[Data, Recipe]:
-    """The images, and the recipe with the size that they were brought to."""
+    """The images, and the recipe that says how they were read."""
     if isinstance(data, Data):
         if recipe.data.size not in (0, *data.images.shape[1:3]):
             raise RecipeError(
                 f"data.size {recipe.data.size} was asked for, but the images are loaded already",
                 hint="give the size to load_data",
             )
-        height, width = data.images.shape[1:3]
-        # what a later `resume` or `evaluate` brings the source's images to
-        square = height if height == width <= LARGEST_SIZE else 0
-        return data, recipe.with_settings({"data.size": square, "data.resize": data.resize})
-    choices = recipe.data
-    loaded = load_data(data, size=choices.size, resize=choices.resize, progress=events.stored)
-    return loaded, recipe
+        if data.origin is None:
+            return data, recipe.with_settings({"data.resize": data.resize})
+        # what a later `resume`, `evaluate` or `report` asks the source for
+        asked = {f"data.{n}": v for n, v in asdict(data.origin).items() if n != "source"}
+        return data, recipe.with_settings(asked)
+    return load_choices(data, recipe.data, events.stored), recipe
 
 
 def _command() -> list[str]:
@@ -162,15 +163,6 @@ def _command() -> list[str]:
     if Path(sys.argv[0]).stem == "striate":
         return ["striate", *sys.argv[1:]]
     return list(sys.orig_argv)
-
-
-def _source(data: str | Path | Data | tuple[Any, Any]) -> str | None:
-    """Where a later `resume` finds the data again; nowhere, where they were arrays."""
-    if isinstance(data, Data):
-        return None if data.root is None else str(data.root)
-    if isinstance(data, tuple):
-        return None
-    return str(Path(data).absolute()) if Path(data).exists() else str(data)
 
 
 def _next_folder(name: str) -> RunFolder:
