@@ -35,8 +35,8 @@ def write_result(name: str, title: str, body: str) -> Path:
         f"# {title}",
         "",
         f"- command: `{shlex.join(['python', script, *map(_portable, sys.argv[1:])])}`",
-        f"- machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"{machine['system']}; {torch.get_num_threads()} threads",
+        f"- machine: {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB, {machine['system']}; {torch.get_num_threads()} threads",
         f"- versions: {versions}; commit {_commit()}",
         f"- date: {date}",
         "",

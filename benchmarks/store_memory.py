@@ -23,6 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from provenance import write_result
+
+import striate
+from striate.data import memory
+from striate.training.events import Events, Progress
 
 SIDE, CLASSES = 96, 4
 CHUNK = 2048  # images that are made at once
@@ -74,16 +79,12 @@ def read_status() -> dict[str, float]:
 
 def train_and_watch(store: Path, *, letting_go: bool) -> dict[str, Any]:
     """The whole job on the store; what the memory was at each stage."""
-    import striate
-    from striate.data import memory
-    from striate.training.events import Events
-
     if not letting_go:
         memory.MOST_HELD = 1 << 62
     sampler = Sampler()
 
     class Stages(Events):
-        def progress(self, progress: Any) -> None:
+        def progress(self, progress: Progress) -> None:
             sampler.stage = f"training, {20 * int(5 * progress.done)} %"
 
         def measured(self, _: Any) -> None:
@@ -138,8 +139,6 @@ def main() -> int:
     if options.measure is not None:
         print(json.dumps(train_and_watch(options.measure, letting_go=not options.keep)))
         return 0
-    from provenance import write_result
-
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "images.npy"
         count = make_store(store, options.gigabytes)
