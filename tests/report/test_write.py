@@ -235,7 +235,7 @@ def test_a_full_disk_leaves_the_earlier_report(trained) -> None:
     path = write_report(trained.path, trained.data, trained.model)
     earlier = path.read_bytes()
     metrics = trained.path / "metrics.jsonl"
-    metrics.write_text(metrics.read_text() + json.dumps({"epoch": 7}) + "\n")
+    metrics.write_text(metrics.read_text() + json.dumps({"epoch": 7, "restart": 0}) + "\n")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(earlier) // 2, hard))
     try:
