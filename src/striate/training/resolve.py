@@ -9,6 +9,7 @@ from striate.training.recipe import Recipe
 
 REFERENCE_IMAGES = 50_000  # the default rates were found on this many images ...
 REFERENCE_EPOCHS = 8  # ... seen this often
+LARGEST_RATIO = 64.0  # more epochs than that bring nothing on a few hundred photos
 LARGEST_BATCH = 1000
 SMALLEST_BATCH = 32
 STEPS_AN_EPOCH = 20
@@ -94,10 +95,10 @@ def automatic_epochs(train_images: int, *, effort: float = 1.0) -> int:
 
     Examples:
         >>> [automatic_epochs(n) for n in (400, 1_400, 50_000, 1_000_000)]
-        [89, 48, 8, 8]
+        [64, 48, 8, 8]
     """
     ratio = max(1.0, REFERENCE_IMAGES / max(1, train_images))
-    return max(1, round(REFERENCE_EPOCHS * math.sqrt(min(ratio, 156.25)) * effort))
+    return max(1, round(REFERENCE_EPOCHS * math.sqrt(min(ratio, LARGEST_RATIO)) * effort))
 
 
 def automatic_flip(facts: Facts) -> tuple[str, str]:
