@@ -9,7 +9,7 @@ from striate.training.recipe import Recipe
 
 REFERENCE_IMAGES = 50_000  # the default rates were found on this many images ...
 REFERENCE_EPOCHS = 8  # ... seen this often
-LARGEST_RATIO = 64.0  # more epochs than that bring nothing on a few hundred photos
+LARGEST_RATIO = 64.0  # more epochs than it allows bring nothing on a few hundred photos
 LARGEST_BATCH = 1000
 SMALLEST_BATCH = 32
 STEPS_AN_EPOCH = 20
