@@ -20,9 +20,9 @@ _LARGEST_AS_IT_IS = 128  # pixels: images of one size up to this keep it
 def choose_size(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
     """Choose the (H, W) that all images of a data set are brought to.
 
-    Images of one size, no side above 128, keep it. Else a square: 32 where half of the images have a
-    shorter side below 48, and 64 otherwise, at which a few hundred photos train in about a minute
-    on two cores. A larger size sees more and takes longer, by the square.
+    Images of one size, no side above 128, keep it. Else a square: 32 where half of the images have
+    a shorter side below 48, and 64 otherwise, at which a few hundred photos train in about a
+    minute on two cores. A larger size sees more and takes longer, by the square.
 
     Args:
         sizes: (H, W) of every image.
