@@ -197,6 +197,9 @@ def test_a_damaged_manifest_of_the_split_is_refused(spoil, message, copied):
         (lambda d: d["data"].pop("source"), "no usable 'source'"),
         (lambda d: d["data"].update(source=[5]), "names no source of data"),
         (lambda d: d.update(precision="fp8"), "precision"),
+        (lambda d: d.pop("created"), "no usable 'created'"),
+        (lambda d: d.update(versions=[]), "no usable 'versions'"),
+        (lambda d: d.update(notes="x"), "no usable 'notes'"),
     ],
 )
 def test_a_damaged_description_is_one_line_with_status_4(edit, message, copied):

@@ -21,6 +21,7 @@ from striate.training.processes import is_follower, led_team, work_along
 from striate.training.setup import Plan, prepare
 
 MOST_THREADS = 4096
+KEPT = {"created": str, "versions": dict, "notes": list}  # of run.json, beside the plan
 
 
 def resume(
@@ -77,6 +78,9 @@ def _has_begun(folder: RunFolder) -> bool:
 def _plan(description: dict[str, Any], device: str, path: Path) -> Plan:
     try:
         plan = Plan.from_json(description, device=device)
+        for name, kind in KEPT.items():
+            if not isinstance(description[name], kind):
+                raise TypeError(repr(name))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"its run.json has no usable {error}", path=path) from error
     if not 1 <= plan.threads <= MOST_THREADS:
