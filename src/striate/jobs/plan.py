@@ -46,7 +46,7 @@ def make_plan(
     height, width, channels = data.images.shape[1:]
     summary = chosen.summary((height, width, channels))
     precision, why = choose_precision(
-        resolved.precision, device=where, multiply_adds=summary.multiply_adds
+        resolved.precision, device=where, multiply_adds=summary.multiply_adds, colour=facts.colour
     )
     threads = choose_threads(
         summary.multiply_adds * int(resolved.batch_size), processes=started_here(recipe.workers)
