@@ -18,9 +18,9 @@ def test_digits_by_default(tmp_path):
 
 
 @real_data
-def test_mnist_in_one_epoch(tmp_path):
-    run = striate.train("mnist", out=tmp_path / "run", epochs=1)
-    assert run.test["accuracy"] >= 0.97
+def test_mnist_in_two_epochs(tmp_path):
+    run = striate.train("mnist", out=tmp_path / "run", epochs=2)
+    assert run.test["accuracy"] >= 0.985
 
 
 @real_data

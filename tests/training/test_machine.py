@@ -86,3 +86,9 @@ def test_what_is_written_down():
     assert machine["cores"] >= 1
     assert machine["memory_gib"] >= 1
     synchronize(CPU)
+
+
+def test_grey_images_train_in_fp32_unless_bf16_is_asked_for():
+    options = {"device": CPU, "multiply_adds": 10**9, "colour": False}
+    assert choose_precision("auto", **options)[0] == "fp32"
+    assert choose_precision("bf16", **options)[0] == "bf16"
