@@ -81,7 +81,8 @@ def application() -> Typer:
         pretty_exceptions_enable=False,
     )
     for name in COMMANDS:
-        app.command(name)(importlib.import_module(f"striate.cli.{name}").command)
+        module = importlib.import_module(f"striate.cli.{name.replace('-', '_')}")
+        app.command(name)(module.command)
     return app
 
 
