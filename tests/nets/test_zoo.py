@@ -19,11 +19,16 @@ PUBLISHED = {
     "alexnet-torchvision": (61_100_840, 8),
     "zfnet": (62_357_608, 8),
     "googlenet": (6_998_552, 22),
+    "googlenet-torchvision": (6_624_904, 22),
     "vgg11": (132_863_336, 11),
     "vgg13": (133_047_848, 13),
     "vgg16c": (133_638_952, 16),
     "vgg16": (138_357_544, 16),
     "vgg19": (143_667_240, 19),
+    "vgg11-bn": (132_868_840, 11),
+    "vgg13-bn": (133_053_736, 13),
+    "vgg16-bn": (138_365_992, 16),
+    "vgg19-bn": (143_678_248, 19),
     "resnet18": (11_689_512, 18),
     "resnet18-cifar": (11_173_962, 18),
     "resnet34": (21_797_672, 34),
@@ -42,7 +47,10 @@ PUBLISHED = {
     "plain110": (1_727_962, 110),
     "densenet121": (7_978_856, 121),
     "densenet169": (14_149_480, 169),
+    "densenet161": (28_681_000, 161),
     "densenet201": (20_013_928, 201),
+    "densenet40": (1_019_722, 40),
+    "densenet100-bc": (769_162, 100),
 }
 NAMES = [entry.name for entry in zoo_nets()]
 
@@ -59,8 +67,13 @@ def test_parameters_and_depth(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "billions"),
-    [("vgg16", 15.47), ("resnet18", 1.814), ("resnet50", 4.089), ("densenet121", 2.834),
-     ("googlenet", 1.583), ("alexnet-torchvision", 0.714)],
+    [
+        ("vgg11", 7.609), ("vgg13", 11.308), ("vgg16", 15.47), ("vgg16-bn", 15.47), ("vgg19", 19.632),
+        ("resnet18", 1.814), ("resnet34", 3.664), ("resnet50", 4.089), ("resnet101", 7.801),
+        ("resnet152", 11.514), ("densenet121", 2.834), ("densenet161", 7.728),
+        ("densenet169", 3.36), ("densenet201", 4.291), ("googlenet", 1.583),
+        ("googlenet-torchvision", 1.498), ("alexnet-torchvision", 0.714),
+    ],
 )  # fmt: skip
 def test_multiply_adds(name: str, billions: float) -> None:
     assert load_net(name).summary().multiply_adds == pytest.approx(billions * 1e9, rel=1e-3)
