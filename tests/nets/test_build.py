@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from striate.errors import NetError
 from striate.nets import NetModule, Whiten, auto_net, load_net, parse_net
 
 BRANCHES = "conv3-4 bn relu (conv3-4 bn + skip) relu (skip | conv1-2) gap fc-3"
@@ -158,8 +157,3 @@ def test_a_module_can_be_built_without_memory() -> None:
         module = load_net("vgg16").build()
     assert sum(p.numel() for p in module.parameters()) == 138_357_544
     assert all(p.is_meta for p in module.parameters())
-
-
-def test_what_is_not_built_yet_says_so() -> None:
-    with pytest.raises(NetError, match="not built yet"):
-        parse_net("local3-4g2").build((4, 4, 2))

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from striate.nets import layers
+from striate.nets import Volume, layers, parse_net
+from striate.nets.graph import Convolution
 
 
 def grid(rows: list[list[float]]) -> torch.Tensor:
@@ -80,18 +81,19 @@ def test_l2_pooling_is_pytorchs() -> None:
     assert torch.allclose(ours, nn.LPPool2d(2, (3, 2), 2)(image), rtol=1e-5)
 
 
-def test_a_locally_connected_layer_with_equal_weights_is_a_convolution() -> None:
+@pytest.mark.parametrize(
+    "options", ["/2p1", "g2", "g4/2x1p0", "/2p0c", "p1x0d1x2", "/3p0g2c"], ids=str
+)
+def test_a_locally_connected_layer_with_equal_weights_is_a_convolution(options: str) -> None:
     torch.manual_seed(0)
-    convolution = nn.Conv2d(3, 4, (3, 2), stride=2, padding=1)
-    local = layers.LocallyConnected(
-        3, (4, 4, 5), kernel=(3, 2), stride=(2, 2), padding=(1, 1), dilation=(1, 1), bias=True
-    )
+    convolution = parse_net(f"conv3x2-8{options}").build((8, 9, 4))
+    local = parse_net(f"local3x2-8{options}").build((8, 9, 4))
+    shared, own = convolution.layers.conv1, local.layers.local1
+    positions = own.outputs[1] * own.outputs[2]
     with torch.no_grad():
-        local.weight.copy_(convolution.weight.flatten(1).expand(20, -1, -1))
-        assert local.bias is not None
-        assert convolution.bias is not None
-        local.bias.copy_(convolution.bias[:, None, None].expand(4, 4, 5))
-    image = torch.rand(2, 3, 7, 8)
+        own.weight.copy_(shared.weight.flatten(1).expand(positions, -1, -1))
+        own.bias.copy_(shared.bias[:, None, None].expand(own.outputs))
+    image = torch.rand(2, 4, 8, 9)
     assert torch.allclose(local(image), convolution(image), atol=1e-6)
 
 
@@ -136,7 +138,7 @@ def test_reshape_and_full_take_what_comes() -> None:
         layers.Reshape((1, 2, 3)),
         layers.Whiten(1, (2, 2)),
         layers.LocallyConnected(
-            1, (1, 1, 1), kernel=(1, 1), stride=(1, 1), padding=(0, 0), dilation=(1, 1), bias=False
+            Convolution((1, 1), 1, shared=False), Volume(1, 1, 1), Volume(1, 1, 1)
         ),
     ],
 )

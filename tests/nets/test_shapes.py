@@ -25,6 +25,8 @@ def output(text: str, *size: int) -> tuple[int, int, int]:
         ("conv5x3-2p0", (9, 9, 1), (5, 7, 2)),
         ("conv3-2d2p2", (9, 9, 1), (9, 9, 2)),
         ("conv3-4/2p0c", (8, 8, 1), (4, 4, 4)),
+        ("local3-4/2p0c", (8, 7, 1), (4, 3, 4)),
+        ("conv1-4/2c", (8, 7, 1), (4, 4, 4)),  # a fifth window would stand beyond the end
         ("maxpool2", (4, 4, 1), (2, 2, 1)),
         ("maxpool3/2", (55, 55, 96), (27, 27, 96)),
         ("maxpool3/2c", (112, 112, 8), (56, 56, 8)),

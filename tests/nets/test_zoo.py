@@ -68,9 +68,9 @@ def test_parameters_and_depth(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "billions"),
     [
-        ("vgg11", 7.609), ("vgg13", 11.308), ("vgg16", 15.47), ("vgg16-bn", 15.47), ("vgg19", 19.632),
-        ("resnet18", 1.814), ("resnet34", 3.664), ("resnet50", 4.089), ("resnet101", 7.801),
-        ("resnet152", 11.514), ("densenet121", 2.834), ("densenet161", 7.728),
+        ("vgg11", 7.609), ("vgg13", 11.308), ("vgg16", 15.47), ("vgg16-bn", 15.47),
+        ("vgg19", 19.632), ("resnet18", 1.814), ("resnet34", 3.664), ("resnet50", 4.089),
+        ("resnet101", 7.801), ("resnet152", 11.514), ("densenet121", 2.834), ("densenet161", 7.728),
         ("densenet169", 3.36), ("densenet201", 4.291), ("googlenet", 1.583),
         ("googlenet-torchvision", 1.498), ("alexnet-torchvision", 0.714),
     ],

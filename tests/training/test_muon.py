@@ -1,12 +1,15 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from striate.nets.graph import Convolution, Volume
 from striate.nets.layers import LocallyConnected
 from striate.training.muon import Filters, Muon, orthogonalise
 
+LOCAL = Convolution((2, 2), 4, shared=False)
 LAYERS = [
     nn.Conv2d(5, 8, 3),
     nn.Conv2d(6, 8, (3, 2), groups=2),
@@ -14,9 +17,8 @@ LAYERS = [
     nn.ConvTranspose2d(5, 8, 2),
     nn.ConvTranspose2d(6, 4, 2, groups=2),
     nn.Linear(7, 4),
-    LocallyConnected(
-        3, (4, 2, 2), kernel=(2, 2), stride=(1, 1), padding=(0, 0), dilation=(1, 1), bias=False
-    ),
+    LocallyConnected(LOCAL, Volume(3, 3, 3), Volume(2, 2, 4)),
+    LocallyConnected(replace(LOCAL, groups=2), Volume(3, 3, 6), Volume(2, 2, 4)),
 ]
 
 
@@ -64,7 +66,7 @@ def test_filters_are_matrices_with_an_output_a_row(layer):
     if isinstance(layer, nn.ConvTranspose2d):
         groups = weight.unflatten(0, (layer.groups, -1)).transpose(1, 2)
     elif isinstance(layer, LocallyConnected):
-        groups = weight
+        groups = weight.unflatten(1, (layer.groups, -1)).flatten(0, 1)
     else:
         groups = weight.unflatten(0, (getattr(layer, "groups", 1), -1))
     assert matrices.shape == groups.flatten(2).shape

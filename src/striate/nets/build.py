@@ -30,7 +30,7 @@ from striate.nets.graph import (
     Whiten,
 )
 from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep
-from striate.nets.windows import axes, rounding
+from striate.nets.windows import overhang, rounding
 
 if TYPE_CHECKING:
     from striate.nets.net import Net
@@ -181,7 +181,7 @@ def _partners(chain: TracedChain) -> list[str]:
 def _convolution(layer: Convolution, part: TracedStep) -> nn.Module:
     before, after = part.input, part.output
     if not layer.shared:
-        return _local(layer, part)
+        return layers.LocallyConnected(layer, before, after)
     options = {
         "kernel_size": layer.kernel,
         "stride": layer.stride,
@@ -190,30 +190,10 @@ def _convolution(layer: Convolution, part: TracedStep) -> nn.Module:
         "groups": layer.groups,
         "bias": bool(layer.bias),
     }
-    extra = _missing(layer, part) if layer.ceil else (0, 0)
+    extra = overhang(layer, before)
     if extra != (0, 0):
         return layers.RoundedUpConvolution(extra, before.channels, after.channels, **options)
     return nn.Conv2d(before.channels, after.channels, **options)  # type: ignore[arg-type]
-
-
-def _missing(layer: Convolution, part: TracedStep) -> tuple[int, int]:
-    """Rows and columns that the last window of a rounded-up convolution lacks."""
-    rows, columns = axes(layer, part.input)
-    return -rows.room % rows.stride, -columns.room % columns.stride
-
-
-def _local(layer: Convolution, part: TracedStep) -> nn.Module:
-    if layer.groups != 1 or layer.ceil:
-        raise NetError("`local` with groups or rounded up is not built yet")
-    return layers.LocallyConnected(
-        part.input.channels,
-        (part.output.channels, part.output.height, part.output.width),
-        kernel=layer.kernel,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        bias=bool(layer.bias),
-    )
 
 
 def _transposed(layer: TransposedConvolution, part: TracedStep) -> nn.Module:

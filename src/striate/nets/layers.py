@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.nets.graph import Pair
+from striate.nets.graph import Convolution, Pair, Volume
+from striate.nets.windows import overhang
 
 
 class Full(nn.Linear):
@@ -116,56 +117,47 @@ class LocallyConnected(nn.Module):
     """A convolution whose weights are not shared between positions.
 
     Args:
-        channels: C of the input.
-        outputs: K, height and width of the output.
-        kernel: Height and width of the window.
-        stride: Step of the window.
-        padding: Zeros on each side.
-        dilation: Step within the window.
-        bias: Whether each output has a bias.
+        layer: Its window, groups and bias.
+        before: The volume that it takes.
+        after: The volume that it gives.
 
     Attributes:
-        weight: (H*W, K, C*Fh*Fw). bias: (K, H, W) or None.
+        weight: (H*W, K, C/groups*Fh*Fw). bias: (K, H, W) or None.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        outputs: tuple[int, int, int],
-        *,
-        kernel: Pair,
-        stride: Pair,
-        padding: Pair,
-        dilation: Pair,
-        bias: bool,
-    ) -> None:
+    def __init__(self, layer: Convolution, before: Volume, after: Volume) -> None:
         super().__init__()
-        count, height, width = outputs
-        self.outputs = outputs
+        self.outputs = (after.channels, after.height, after.width)
+        self.groups = layer.groups
+        self.extra = overhang(layer, before)
         self.window = {
-            "kernel_size": kernel,
-            "stride": stride,
-            "padding": padding,
-            "dilation": dilation,
+            "kernel_size": layer.kernel,
+            "stride": layer.stride,
+            "padding": layer.padding,
+            "dilation": layer.dilation,
         }
-        fan_in = channels * kernel[0] * kernel[1]
+        fan_in = before.channels // layer.groups * layer.kernel[0] * layer.kernel[1]
         bound = fan_in**-0.5  # PyTorch's bound for a convolution of this fan-in
-        weight = torch.empty(height * width, count, fan_in)
+        weight = torch.empty(after.height * after.width, layer.channels, fan_in)
         self.weight = nn.Parameter(nn.init.uniform_(weight, -bound, bound))
-        self.bias = (
-            nn.Parameter(nn.init.uniform_(torch.empty(outputs), -bound, bound)) if bias else None
-        )
+        self.bias = None
+        if layer.bias:
+            self.bias = nn.Parameter(nn.init.uniform_(torch.empty(self.outputs), -bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K, Ho, Wo)."""
-        columns = F.unfold(x, **self.window)  # (N, C*Fh*Fw, Ho*Wo)
-        values = torch.einsum("nfp,pkf->nkp", columns, self.weight)
-        values = values.view(-1, *self.outputs)
+        x = F.pad(x, (0, self.extra[1], 0, self.extra[0]))
+        columns = F.unfold(x, **self.window)  # (N, C*Fh*Fw, P), P = Ho*Wo
+        positions, kernels, fan_in = self.weight.shape
+        columns = columns.view(-1, self.groups, fan_in, positions).permute(3, 1, 2, 0)
+        weight = self.weight.view(positions, self.groups, kernels // self.groups, fan_in)
+        values = torch.matmul(weight, columns)  # (P, G, K/G, C/G*Fh*Fw) @ (P, G, C/G*Fh*Fw, N)
+        values = values.permute(3, 1, 2, 0).reshape(-1, *self.outputs)
         return values if self.bias is None else values + self.bias
 
     def extra_repr(self) -> str:
         """The output volume and the window, for the printed module."""
-        return f"{self.outputs}, {self.window}"
+        return f"{self.outputs}, {self.window}, groups={self.groups}"
 
 
 class RoundedUpConvolution(nn.Conv2d):

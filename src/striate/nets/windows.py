@@ -41,13 +41,21 @@ class Axis:
     def outputs(self, *, ceil: bool = False) -> int:
         """Positions of the window; `ceil` adds one that reaches over the end, if there is a rest.
 
+        As in PyTorch's pooling, there is none that would see nothing but padding.
+
         Raises:
             MisfitError: If there is no position at all.
         """
         if self.room < 0:
             raise MisfitError(f"{self.formula}: the window does not fit the input")
-        rest = self.room % self.stride
-        return self.room // self.stride + 1 + (ceil and rest > 0)
+        more = self.room // self.stride + 1  # where the window after the last one stands
+        sees = more * self.stride < self.size + self.padding
+        return more + (ceil and self.room % self.stride > 0 and sees)
+
+    def overhang(self) -> int:
+        """Rows that the last window reaches over the end, when the size is rounded up."""
+        last = self.stride * (self.outputs(ceil=True) - 1)
+        return max(0, last + self.span - self.size - 2 * self.padding)
 
     @property
     def dropped(self) -> int:
@@ -86,14 +94,13 @@ def pooled(layer: Pool, volume: Volume) -> Pair:
     if any(2 * p > f for p, f in zip(layer.padding, layer.kernel, strict=True)):
         raise MisfitError(f"the padding, {max(layer.padding)}, is more than half the window")
     rows, columns = axes(layer, volume)
-    return _pooled(rows, ceil=layer.ceil), _pooled(columns, ceil=layer.ceil)
+    return rows.outputs(ceil=layer.ceil), columns.outputs(ceil=layer.ceil)
 
 
-def _pooled(axis: Axis, *, ceil: bool) -> int:
-    """As in PyTorch, a rounded-up window that would start in the padding at the end is left out."""
-    count = axis.outputs(ceil=ceil)
-    starts_outside = ceil and (count - 1) * axis.stride >= axis.size + axis.padding
-    return count - starts_outside
+def overhang(layer: Convolution, volume: Volume) -> Pair:
+    """Rows and columns of zeros that the last window of a rounded-up convolution needs."""
+    rows, columns = axes(layer, volume)
+    return (rows.overhang(), columns.overhang()) if layer.ceil else (0, 0)
 
 
 def transposed(layer: TransposedConvolution, volume: Volume) -> Pair:

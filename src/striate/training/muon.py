@@ -42,8 +42,8 @@ class Filters:
             return cls(weight, layer.groups, transposed=True, pace=pace)
         if isinstance(layer, nn.Conv2d):
             return cls(weight, layer.groups, pace=pace)
-        positions = len(weight) if isinstance(layer, LocallyConnected) else 1
-        return cls(weight, positions, pace=pace)
+        matrices = len(weight) * layer.groups if isinstance(layer, LocallyConnected) else 1
+        return cls(weight, matrices, pace=pace)
 
     def matrices(self, tensor: Tensor) -> Tensor:
         """View or copy a tensor like the weight as (G, outputs, inputs)."""
@@ -60,8 +60,8 @@ class Filters:
 
     def _split_shape(self) -> list[int]:
         shape = self.weight.shape
-        if len(shape) == 3 and self.groups == shape[0]:
-            return list(shape)
+        if len(shape) == 3:  # locally connected: the groups of each position
+            return [self.groups, shape[0] * shape[1] // self.groups, shape[2]]
         return [self.groups, shape[0] // self.groups, *shape[1:]]
 
     def _order(self, axes: int) -> list[int]:
