@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SHOWN = 3  # classes in a row of the table
 SMALLEST = 0.0005  # probability; what is less would be printed as 0.0 %
 DATA_STATUS = 3
+WIDE = 10_000  # columns: more than any path has
 
 
 def command(
@@ -86,7 +88,9 @@ def _print_table(found: list[Prediction | Unreadable]) -> None:
     from rich.console import Console
 
     if found:
-        Console(highlight=False).print(_table(found))
+        # into a file or a pipe every row is one line, however long its name
+        width = None if sys.stdout.isatty() else WIDE
+        Console(highlight=False, width=width).print(_table(found))
 
 
 def _table(found: list[Prediction | Unreadable]) -> Table:
@@ -97,8 +101,8 @@ def _table(found: list[Prediction | Unreadable]) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("image", overflow="fold")
-    table.add_column("class")
-    table.add_column("probability", justify="right")
+    table.add_column("class", no_wrap=True)
+    table.add_column("probability", justify="right", no_wrap=True)
     table.add_column("next", style="dim")
     for entry in found:
         row = entry.to_json()
