@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         StriateWarning,
         UsageError,
     )
+    from striate.explain import filter_image
     from striate.jobs.evaluate import evaluate
     from striate.jobs.predict import predict
     from striate.jobs.report import rebuild_report
@@ -47,6 +48,7 @@ __all__ = [
     "UsageError",
     "check_data",
     "evaluate",
+    "filter_image",
     "load_data",
     "load_model",
     "load_net",
@@ -64,6 +66,7 @@ _ROOMS = {
     "load_data": "striate.data",
     "check_data": "striate.data",
     "evaluate": "striate.jobs.evaluate",
+    "filter_image": "striate.explain",
     "predict": "striate.jobs.predict",
     "rebuild_report": "striate.jobs.report",
     "resume": "striate.jobs.resume",

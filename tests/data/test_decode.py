@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 
-from striate.data import Preprocessing, decode_image
+from striate.data import Preprocessing, decode_full_size, decode_image
 from striate.data.decode import BadImage, decode_bytes, inspect_file
 from striate.errors import DataError
 
@@ -152,3 +152,29 @@ def test_a_missing_folder_of_rights_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     with pytest.raises(BadImage, match="it is empty"):
         inspect_file(str(tmp_path / "empty"))
+
+
+def test_an_image_keeps_its_own_size(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5000, 7, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "tall.png")
+    assert np.array_equal(decode_full_size(tmp_path / "tall.png"), pixels)
+    assert decode_full_size(tmp_path / "tall.png", grey=True).shape == (5000, 7, 1)
+
+
+def test_an_image_of_its_own_size_is_upright_and_without_holes(tmp_path):
+    pixels = np.zeros((4, 6, 2), np.uint8)
+    pixels[0] = (100, 255)
+    image = Image.fromarray(pixels, "LA")
+    exif = image.getexif()
+    exif[274] = 6
+    image.save(tmp_path / "turned.png", exif=exif)
+    upright = decode_full_size(tmp_path / "turned.png")
+    assert upright.shape == (6, 4, 1)
+    assert (upright[:, -1] == 100).all()
+    assert (upright[:, :-1] == 255).all()
+
+
+def test_what_is_no_image_has_no_size(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"<svg>")
+    with pytest.raises(DataError, match=r"a.png: it is SVG \(expected JPEG"):
+        decode_full_size(tmp_path / "a.png")

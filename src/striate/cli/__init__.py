@@ -27,6 +27,7 @@ COMMANDS = (
     "report",
     "nets",
     "datasets",
+    "filter",
 )
 
 
@@ -99,7 +100,7 @@ def _run_application(arguments: list[str]) -> int:
             print(error.format_message())
             return 2
         command = next((argument for argument in arguments if argument in COMMANDS), "")
-        hint = f"see: {' '.join(('striate', *filter(None, [command])))} --help"
+        hint = f"see: striate {command} --help" if command else "see: striate --help"
         raise UsageError(error.format_message().rstrip("."), hint=hint) from error
     return status if isinstance(status, int) else 0
 

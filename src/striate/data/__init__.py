@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from striate.data.check import Check, check_data
 from striate.data.dataset import Data
-from striate.data.decode import decode_image
+from striate.data.decode import decode_full_size, decode_image
 from striate.data.load import load_data
 from striate.data.names import escape_name, unescape_name
 from striate.data.preprocessing import Preprocessing
@@ -36,6 +36,7 @@ __all__ = [
     "Problem",
     "Split",
     "check_data",
+    "decode_full_size",
     "decode_image",
     "escape_name",
     "find_named_sets",

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 # Imported by name: the plugins register themselves, and Pillow need not load the other forty.
 from PIL import (
     BmpImagePlugin,
@@ -33,7 +35,7 @@ from PIL import (
 )
 
 from striate.data.names import escape_name
-from striate.data.preprocessing import Preprocessing
+from striate.data.preprocessing import WHITE, Preprocessing
 from striate.data.resize import Pixels, fit
 from striate.data.tones import flatten, is_grey, is_transparent
 from striate.errors import DataError
@@ -96,13 +98,42 @@ def decode_image(image: str | Path | bytes, preprocessing: Preprocessing) -> Pix
     Raises:
         DataError: If it is no whole image in a format of the allow-list, or too large.
     """
-    where = None if isinstance(image, bytes) else escape_name(os.fspath(image))
+    with _told_as_data_error(image):
+        return decode_bytes(_content(image), preprocessing)
+
+
+def decode_full_size(image: str | Path | bytes, *, grey: bool = False) -> Pixels:
+    """Turn an image file into pixels at its own size, upright, on white where it is transparent.
+
+    Args:
+        image: The path of a file, or what it holds.
+        grey: Take the brightness alone.
+
+    Returns:
+        uint8 (H, W, C); C is 1 if `grey`, or if the image has no colours, and 3 otherwise.
+
+    Raises:
+        DataError: If it is no whole image in a format of the allow-list, or too large.
+    """
+    with _told_as_data_error(image), _judged(), _opened(io.BytesIO(_content(image))) as opened:
+        channels = 1 if grey or _facts(opened).grey else 3
+        opened.load()
+        flat = flatten(_turn(opened), channels, (WHITE,) * channels)
+        return np.asarray(flat, np.uint8).reshape(flat.height, flat.width, channels)
+
+
+@contextmanager
+def _told_as_data_error(image: str | Path | bytes) -> Iterator[None]:
     try:
-        content = image if isinstance(image, bytes) else read_file(os.fspath(image))
-        return decode_bytes(content, preprocessing)
+        yield
     except BadImage as error:
+        where = None if isinstance(image, bytes) else escape_name(os.fspath(image))
         hint = "expected " + ", ".join(FORMATS)
         raise DataError(str(error), path=where, hint=hint) from None
+
+
+def _content(image: str | Path | bytes) -> bytes:
+    return image if isinstance(image, bytes) else read_file(os.fspath(image))
 
 
 def read_file(path: str) -> bytes:
@@ -144,7 +175,7 @@ def decode_bytes(content: bytes, preprocessing: Preprocessing) -> Pixels:
     Raises:
         BadImage: If it is no whole image in a format of the allow-list, or too large.
     """
-    try:
+    with _judged():
         with _opened(io.BytesIO(content)) as image:
             _facts(image)
             _shrink_while_decoding(image, preprocessing.size)
@@ -152,10 +183,6 @@ def decode_bytes(content: bytes, preprocessing: Preprocessing) -> Pixels:
             upright = _turn(image)
             flat = flatten(upright, preprocessing.channels, preprocessing.background)
         return fit(flat, preprocessing)
-    except BadImage:
-        raise
-    except Exception as error:
-        raise _judge(error) from None
 
 
 @contextmanager
@@ -234,6 +261,17 @@ def _check_file(status: os.stat_result) -> None:
         raise BadImage("unreadable", "it is no regular file")
     if status.st_size > LARGEST_FILE:
         raise BadImage("too-large", f"it has {status.st_size} bytes, more than {LARGEST_FILE}")
+
+
+@contextmanager
+def _judged() -> Iterator[None]:
+    """Turn whatever a decoder raises into a finding."""
+    try:
+        yield
+    except BadImage:
+        raise
+    except Exception as error:
+        raise _judge(error) from None
 
 
 def _judge(error: Exception) -> BadImage:
