@@ -2,6 +2,7 @@
 
 import pytest
 
+from striate.nets.forms import FORMS, is_word, suggest
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -18,15 +19,7 @@ from striate.nets.graph import (
     Whiten,
 )
 from striate.nets.printing import print_layer
-from striate.nets.words import (
-    FORMS,
-    WordError,
-    canonical_word,
-    fill_in,
-    is_word,
-    parse_word,
-    suggest,
-)
+from striate.nets.words import WordError, canonical_word, fill_in, parse_word
 
 WORDS = {
     "conv3-64": Convolution((3, 3), 64, padding=(1, 1)),

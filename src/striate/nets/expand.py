@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from striate.nets.forms import word_kind
 from striate.nets.graph import (
+    MOST_LAYERS,
     BatchNorm,
     Chain,
     Convolution,
@@ -16,9 +18,8 @@ from striate.nets.graph import (
 )
 from striate.nets.source import LocatedNetError, Place
 from striate.nets.syntax import Branches, Definition, Item, Repeat, Sequence, Text, Use, Word
-from striate.nets.words import WordError, fill_in, parse_word, word_kind
+from striate.nets.words import fill_in, parse_word
 
-MOST_LAYERS = 10_000  # of a whole net, written out
 DEEPEST_USE = 32  # definitions within definitions
 DEEPEST = 64  # brackets and definitions within each other
 
@@ -53,7 +54,7 @@ class _Expander:
         for item in sequence:
             if self.depth > DEEPEST:
                 message = f"more than {DEEPEST} brackets and definitions within each other"
-                raise self.fail(message, item.place, uses)
+                raise self.fail(message, item.place, uses, "write the inner ones out")
             parts.extend(self._item(item, values, uses))
         self.depth -= 1
         return parts
@@ -76,23 +77,23 @@ class _Expander:
         return LocatedNetError(message + used, source=self.source, place=place, hint=hint)
 
     def _step(self, word: Word, values: Values, uses: tuple[Use, ...]) -> Step:
+        self._count_layer(word.place, uses)
+        text = fill_in(word.text, values)
+        used = _signature(uses[0]) if uses else None
+        return Step(self._name(word_kind(text)), parse_word(text), text, word.place, used)
+
+    def _count_layer(self, place: Place, uses: tuple[Use, ...]) -> None:
         self.layers += 1
         if self.layers > MOST_LAYERS:
-            raise self.fail(f"more than {MOST_LAYERS} layers, written out", word.place, uses)
-        text = fill_in(word.text, values)
-        try:
-            layer = parse_word(text)
-        except WordError as error:
-            raise self.fail(error.message, word.place, uses, error.hint) from None
-        used = _signature(uses[0]) if uses else None
-        return Step(self._name(word_kind(text)), layer, text, word.place, used)
+            message = f"more than {MOST_LAYERS} layers, written out"
+            raise self.fail(message, place, uses, "use fewer or smaller repeats")
 
     def _name(self, kind: str) -> str:
         self.counts[kind] += 1
         return f"{kind}{self.counts[kind]}"
 
     def _parallel(self, item: Branches, values: Values, uses: tuple[Use, ...]) -> Parallel:
-        self.layers += 1
+        self._count_layer(item.place, uses)
         join = "add" if item.join == "+" else "concat"
         branches = tuple(self.chain(branch, values, uses) for branch in item.branches)
         used = _signature(uses[0]) if uses else None
@@ -100,24 +101,30 @@ class _Expander:
 
     def _repeat(self, item: Repeat, values: Values, uses: tuple[Use, ...]) -> list[Step | Parallel]:
         count = values[item.count] if item.count in values else int(item.count)
-        if not 0 < count <= MOST_LAYERS:
-            raise self.fail(f"a repeat of {count}; from 1 to {MOST_LAYERS}", item.place, uses)
+        if count > MOST_LAYERS:
+            hint = f"it is a whole number from 1 to {MOST_LAYERS}"
+            raise self.fail(f"a repeat cannot be {count}", item.place, uses, hint)
         return [part for _ in range(count) for part in self._flat(item.body, values, uses)]
 
     def _use(self, use: Use, values: Values, uses: tuple[Use, ...]) -> list[Step | Parallel]:
         definition = self.definitions[use.name]
         if any(outer.name == use.name for outer in uses):
-            raise self.fail(f"`{use.name}` is defined by itself", use.place)
+            names = [outer.name for outer in uses]
+            way = " -> ".join([*names[names.index(use.name) :], use.name])
+            hint = f"{way} has no end; to repeat layers, write [ ... ]*3"
+            raise self.fail(f"`{use.name}` is defined by itself", use.place, hint=hint)
         if len(uses) >= DEEPEST_USE:
-            raise self.fail(f"more than {DEEPEST_USE} definitions within each other", use.place)
+            message = f"more than {DEEPEST_USE} definitions within each other"
+            raise self.fail(message, use.place, hint="write the inner ones out")
         inner = self._arguments(use, definition, values)
         return self._flat(definition.body, inner, (*uses, use))
 
     def _arguments(self, use: Use, definition: Definition, values: Values) -> Values:
         if len(use.arguments) != len(definition.parameters):
-            wanted = len(definition.parameters)
-            message = f"`{use.name}` takes {wanted} arguments, not {len(use.arguments)}"
-            hint = f"it is {_signature(definition)}"
+            wanted, given = len(definition.parameters), len(use.arguments)
+            many = "1 argument" if wanted == 1 else f"{wanted or 'no'} arguments"
+            message = f"`{use.name}` takes {many}, not {given}"
+            hint = f"it is defined as {_signature(definition)}"
             raise self.fail(message, use.place, hint=hint)
         numbers = (values[a] if a in values else int(a) for a in use.arguments)
         return dict(zip(definition.parameters, numbers, strict=True))

@@ -15,6 +15,8 @@ from striate.nets.source import Place
 
 Pair = tuple[int, int]  # height, width
 
+MOST_LAYERS = 10_000  # of a whole net, written out
+
 
 @dataclass(frozen=True)
 class Convolution:

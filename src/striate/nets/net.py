@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from striate.errors import NetError
 from striate.nets import rewrite
 from striate.nets.expand import expand
+from striate.nets.forms import is_word
 from striate.nets.graph import Chain, Volume
 from striate.nets.parse import LONGEST_TEXT, parse_text
 from striate.nets.shapes import Traced, trace
 from striate.nets.source import LocatedNetError
 from striate.nets.summary import Summary, summarize
 from striate.nets.syntax import Text, print_text
-from striate.nets.words import is_word
 from striate.nets.zoo import find_zoo_net, zoo_nets
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def parse_net(text: str) -> Net:
     syntax = parse_text(text)
     graph = expand(syntax, text)
     if not graph:
-        raise NetError("an empty net", hint="for instance: conv3-32 relu maxpool2 fc-10")
+        empty = "definitions alone are no net" if syntax.definitions else "an empty net"
+        raise NetError(empty, hint="add layers: conv3-32 relu maxpool2 fc-10")
     canonical = print_text(syntax)
     if len(canonical) > LONGEST_TEXT:  # spaces are added, and it must parse back
         raise NetError(f"a net of {len(canonical)} characters; the limit is {LONGEST_TEXT}")

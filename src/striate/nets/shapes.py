@@ -24,6 +24,7 @@ from striate.nets.graph import (
     Volume,
     Whiten,
 )
+from striate.nets.printing import print_layer
 from striate.nets.source import LocatedNetError
 from striate.nets.windows import Axis, MisfitError, axes, dropped_text, pooled, transposed
 
@@ -88,15 +89,29 @@ def trace(chain: Chain, volume: Volume, source: str) -> Traced:
     return Traced(volume, traced, output, depth(chain), warnings)
 
 
+@dataclass(frozen=True)
+class _Pooled:
+    """A stack of the maxpools that are not yet undone, the latest on top.
+
+    `nesting` is how many branches the pool stands in, `height` how many pools the stack holds.
+    """
+
+    pool: TracedStep
+    nesting: int
+    height: int
+    below: _Pooled | None
+
+
 @dataclass
 class _Tracer:
     source: str
     warnings: list[str] = field(default_factory=list)
-    pools: list[TracedStep] = field(default_factory=list)
+    pooled: _Pooled | None = None
+    nesting: int = 0
 
-    def fail(self, message: str, part: Step | Parallel) -> LocatedNetError:
+    def fail(self, message: str, part: Step | Parallel, hint: str | None = None) -> LocatedNetError:
         used = "" if part.used is None else f" (in {part.used})"
-        return LocatedNetError(message + used, source=self.source, place=part.place)
+        return LocatedNetError(message + used, source=self.source, place=part.place, hint=hint)
 
     def chain(self, chain: Chain, volume: Volume) -> tuple[TracedChain, Volume]:
         traced: list[TracedStep | TracedParallel] = []
@@ -110,51 +125,74 @@ class _Tracer:
         try:
             traced = self._fitted(step, volume)
         except MisfitError as misfit:
-            raise self.fail(f"{step.text} on {volume}: {misfit}", step) from None
+            message = f"{step.text} on {volume}: {misfit}"
+            raise self.fail(message, step, misfit.hint) from None
         if isinstance(step.layer, Pool) and step.layer.kind == "max":
-            self.pools.append(traced)
+            self.pooled = _Pooled(traced, self.nesting, _height(self.pooled) + 1, self.pooled)
         return traced
 
     def _fitted(self, step: Step, volume: Volume) -> TracedStep:
         layer = step.layer
         if volume.flat and isinstance(layer, _SPATIAL):
-            raise MisfitError("this needs height and width (put a reshape before it)")
+            raise MisfitError("this needs height and width", "put a reshape before it")
         if isinstance(layer, Unpool):
             pool = self._partner(layer, volume)
             return TracedStep(step, volume, pool.input, pool.step.name)
         output = output_of(layer, volume)
         if output.size > LARGEST_VOLUME:
-            raise MisfitError(f"{output} values for one image are too many")
+            raise MisfitError(
+                f"{output} values for one image are too many",
+                "use a smaller factor, or pool before it",
+            )
         lost = None if (window := _window(layer, volume)) is None else dropped_text(window)
         if lost is not None:
             self.warnings.append(f"{step.text} on {volume}: {lost}")
         return TracedStep(step, volume, output)
 
     def _partner(self, layer: Unpool, volume: Volume) -> TracedStep:
-        if not self.pools:
-            raise MisfitError("no maxpool before it is left to undo")
-        pool = self.pools.pop()
-        if not isinstance(pool.step.layer, Pool) or pool.step.layer.kernel != layer.factor:
-            raise MisfitError(f"the maxpool to undo is {pool.step.text}")
+        if self.pooled is None:
+            message = "no maxpool before it is left to undo"
+            raise MisfitError(
+                message, "put the maxpool that it undoes before it, in the same branch or outside"
+            )
+        pool = self.pooled.pool
+        self.pooled = self.pooled.below
+        text = pool.step.text
+        if _undoing(pool) != layer:
+            raise MisfitError(
+                f"the maxpool to undo is {text}", f"write {print_layer(_undoing(pool))}"
+            )
         if pool.output != volume:
-            raise MisfitError(f"the maxpool to undo gave {pool.output}")
+            message = f"the maxpool to undo, {text}, gave {pool.output}"
+            raise MisfitError(message, f"bring {pool.output} back before it")
         return pool
 
     def _all(self, parallel: Parallel, volume: Volume) -> TracedParallel:
-        pairs = [self.chain(branch, volume) for branch in parallel.branches]
-        outputs = [output for _, output in pairs]
+        """Each branch may undo the pools before it; its own pools are not seen outside it."""
+        before, left = self.pooled, []
+        pairs: list[tuple[TracedChain, Volume]] = []
+        self.nesting += 1
+        for branch in parallel.branches:
+            self.pooled = before
+            pairs.append(self.chain(branch, volume))
+            left.append(_outside(self.pooled, self.nesting))
+        self.nesting -= 1
+        self.pooled = min(left, key=_height)
+        output = self._joined(parallel, [output for _, output in pairs])
+        return TracedParallel(parallel, tuple(chain for chain, _ in pairs), volume, output)
+
+    def _joined(self, parallel: Parallel, outputs: list[Volume]) -> Volume:
+        first = outputs[0]
         for number, other in enumerate(outputs[1:], start=2):
-            if not _joins(parallel, outputs[0], other):
-                verb = "added" if parallel.join == "add" else "concatenated"
+            if not _joins(parallel, first, other):
+                verb, same = _JOINS[parallel.join]
                 message = (
-                    f"branch 1 gives {outputs[0]} and branch {number} gives {other}: "
+                    f"branch 1 gives {first} and branch {number} gives {other}: "
                     f"they cannot be {verb}"
                 )
-                raise self.fail(message, parallel)
-        first = outputs[0]
+                raise self.fail(message, parallel, f"all branches must give the same {same}")
         channels = first.channels if parallel.join == "add" else sum(o.channels for o in outputs)
-        output = Volume(first.height, first.width, channels, first.flat)
-        return TracedParallel(parallel, tuple(chain for chain, _ in pairs), volume, output)
+        return Volume(first.height, first.width, channels, first.flat)
 
     def look_at_end(self, chain: Chain) -> None:
         last = chain[-1] if chain else None
@@ -176,6 +214,26 @@ _SPATIAL = (
 )
 
 
+_JOINS = {"add": ("added", "volume"), "concat": ("concatenated", "height and width")}
+
+
+def _undoing(pool: TracedStep) -> Unpool:
+    layer = pool.step.layer
+    assert isinstance(layer, Pool)
+    return Unpool(layer.kernel)
+
+
+def _height(pooled: _Pooled | None) -> int:
+    return 0 if pooled is None else pooled.height
+
+
+def _outside(pooled: _Pooled | None, nesting: int) -> _Pooled | None:
+    """The stack without the pools that stand in `nesting` branches or more."""
+    while pooled is not None and pooled.nesting >= nesting:
+        pooled = pooled.below
+    return pooled
+
+
 def _joins(parallel: Parallel, first: Volume, other: Volume) -> bool:
     if parallel.join == "add":
         return first == other
@@ -195,7 +253,8 @@ def output_of(layer: Layer, volume: Volume) -> Volume:
         case Reshape():
             output = Volume(layer.height, layer.width, layer.channels)
             if output.size != volume.size:
-                raise MisfitError(f"{volume.size} values do not make {output.size}")
+                message = f"{volume.size} values do not make {output}, which has {output.size}"
+                raise MisfitError(message, f"choose sides whose product is {volume.size}")
         case Convolution() | TransposedConvolution():
             output = Volume(*_convolved(layer, volume), layer.channels)
         case Whiten(kernel=(height, width)):
@@ -214,8 +273,9 @@ def output_of(layer: Layer, volume: Volume) -> Volume:
 
 def _convolved(layer: Convolution | TransposedConvolution, volume: Volume) -> Pair:
     if volume.channels % layer.groups or layer.channels % layer.groups:
-        both = f"{volume.channels} and {layer.channels} channels"
-        raise MisfitError(f"{layer.groups} groups must divide {both}")
+        both = f"{volume.channels} channels and {layer.channels} kernels"
+        message = f"{layer.groups} groups do not divide both {both}"
+        raise MisfitError(message, "choose groups that divide both")
     if isinstance(layer, TransposedConvolution):
         return transposed(layer, volume)
     rows, columns = axes(layer, volume)

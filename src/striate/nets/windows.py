@@ -9,7 +9,16 @@ from striate.nets.graph import Convolution, Pair, Pool, TransposedConvolution, V
 
 
 class MisfitError(Exception):
-    """A layer that does not fit its input; the message is the reason alone."""
+    """A layer that does not fit its input.
+
+    Args:
+        message: The reason alone; the layer and its input are named around it.
+        hint: How to mend it.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,8 @@ class Axis:
             MisfitError: If there is no position at all.
         """
         if self.room < 0:
-            raise MisfitError(f"{self.formula}: the window does not fit the input")
+            message = f"{self.formula}: the window is larger than its input"
+            raise MisfitError(message, "a smaller window, more padding or larger images would fit")
         more = self.room // self.stride + 1  # where the window after the last one stands
         sees = more * self.stride < self.size + self.padding
         return more + (ceil and self.room % self.stride > 0 and sees)
@@ -92,7 +102,9 @@ def pooled(layer: Pool, volume: Volume) -> Pair:
         MisfitError: If the window does not fit, or the padding is more than PyTorch allows.
     """
     if any(2 * p > f for p, f in zip(layer.padding, layer.kernel, strict=True)):
-        raise MisfitError(f"the padding, {max(layer.padding)}, is more than half the window")
+        text = "x".join(map(str, layer.padding))
+        message = f"a padding of {text} is more than half the window"
+        raise MisfitError(message, "pad at most half of it")
     rows, columns = axes(layer, volume)
     return rows.outputs(ceil=layer.ceil), columns.outputs(ceil=layer.ceil)
 
@@ -115,7 +127,7 @@ def transposed(layer: TransposedConvolution, volume: Volume) -> Pair:
     more = rounding(layer)
     height, width = sizes[0] + more[0], sizes[1] + more[1]
     if min(height, width) < 1:
-        raise MisfitError(f"the output would be {height}x{width}")
+        raise MisfitError(f"the output would be {height}x{width}", "less padding would fit")
     return height, width
 
 

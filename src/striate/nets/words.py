@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from lark import Lark, Token, Transformer, UnexpectedInput
 from lark.exceptions import VisitError
 
+from striate.nets.forms import FORMS, suggest, word_kind
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -37,38 +37,11 @@ from striate.nets.printing import default_padding, print_layer
 LARGEST_NUMBER = 10_000_000  # of any size in a word
 LONGEST_WORD = 100  # characters
 
-# Each word, and how it is written: shown when a word cannot be read.
-FORMS = {
-    "conv": "conv3-64 or conv5x3-64/2x1p0x1g2d1b0c",
-    "local": "local3-64 or local3-64/2p0",
-    "tconv": "tconv3-64/2",
-    "whiten": "whiten2",
-    "maxpool": "maxpool2 or maxpool3/2p1c",
-    "avgpool": "avgpool2 or avgpool3/2p1c",
-    "l2pool": "l2pool2 or l2pool3/2",
-    "gap": "gap",
-    "fc": "fc-10 or fc-10b0",
-    "relu": "relu",
-    "tanh": "tanh",
-    "sigmoid": "sigmoid",
-    "gelu": "gelu",
-    "silu": "silu",
-    "leaky": "leaky",
-    "identity": "identity",
-    "softmax": "softmax",
-    "bn": "bn or bnw0m0.4e1e-5",
-    "ln": "ln",
-    "lrn": "lrn",
-    "dropout": "dropout0.5",
-    "nearest": "nearest2",
-    "nails": "nails2",
-    "unpool": "unpool2",
-    "reshape": "reshape7x7x32",
-    "code": "code",
-    "scale": "scale0.5 or scale1/256",
-    "skip": "( conv3-64 + skip )",
-    "input": "input 32x32x3",
-}
+_OF_POOLS = {"stride": "/", "padding": "p", "ceil": "c"}
+_OF_FULL = {"bias": "b"}
+_OF_WINDOWS = {**_OF_POOLS, **_OF_FULL, "groups": "g", "dilation": "d"}
+_OF_NORMS = {"scale": "w", "momentum": "m", "epsilon": "e"}
+_UNKNOWN_NAME = re.compile(r"(?:[-/]|[0-9]x)([A-Za-z_][A-Za-z0-9_]*)")
 
 
 class WordError(Exception):
@@ -119,7 +92,8 @@ def fill_in(text: str, values: Mapping[str, int]) -> str:
     if not values:
         return text
     names = "|".join(sorted(values, key=lambda name: -len(name)))
-    return re.sub(rf"(?<=[-/x])({names})(?!\d)", lambda found: str(values[found[0]]), text)
+    place = r"(?<=[-/x])(?<!^max)"  # but not the p of maxpool2
+    return re.sub(rf"{place}({names})(?!\d)", lambda found: str(values[found[0]]), text)
 
 
 def canonical_word(text: str, parameters: tuple[str, ...] = ()) -> str:
@@ -135,8 +109,10 @@ def canonical_word(text: str, parameters: tuple[str, ...] = ()) -> str:
     try:
         spelled = print_layer(parse_word(fill_in(text, stand_ins)))
     except WordError as error:
-        message = _named(error.message, stand_ins)
-        raise WordError(message, hint=error.hint) from None
+        hint = error.hint
+        if isinstance(error, _NotANumberError):
+            hint = f"the parameters here are {', '.join(parameters)}"
+        raise WordError(_named(error.message, stand_ins), hint=hint) from None
     return _named(spelled, stand_ins)
 
 
@@ -146,42 +122,27 @@ def _named(text: str, stand_ins: Mapping[str, int]) -> str:
     return text
 
 
-def is_word(text: str) -> bool:
-    """Whether a name is, or begins like, a layer with its sizes."""
-    kind = word_kind(text)
-    return kind in FORMS and re.fullmatch(r"([-\d].*)?", text[len(kind) :]) is not None
-
-
-def suggest(text: str, names: tuple[str, ...] = ()) -> str | None:
-    """A word near to an unknown one, as a hint."""
-    kind = word_kind(text)
-    near = difflib.get_close_matches(kind, [*FORMS, *names], n=1, cutoff=0.6)
-    if not near:
-        return "known words: " + " ".join(FORMS)
-    return f"did you mean {FORMS.get(near[0], near[0])}?"
-
-
-def word_kind(text: str) -> str:
-    """The name that a word begins with: "conv" for `conv3-64`, "bn" for `bnw0`."""
-    for kind in sorted(FORMS, key=lambda name: -len(name)):
-        if text.startswith(kind):
-            return kind
-    return re.split(r"[-\d/.]", text)[0] or text
+class _NotANumberError(WordError):
+    """A name where a number must be."""
 
 
 def _unreadable(text: str, error: UnexpectedInput) -> WordError:
     kind = word_kind(text)
     if kind not in FORMS:
         return WordError(f"unknown layer `{text}`", hint=suggest(text))
+    if (name := _UNKNOWN_NAME.search(text)) is not None:
+        message = f"`{name[1]}` is not a number"
+        hint = "names stand for numbers only in a definition: unit(n) = conv3-n relu"
+        return _NotANumberError(message, offset=name.start(1), length=len(name[1]), hint=hint)
     offset = getattr(error, "pos_in_stream", None)
     if offset is None or getattr(getattr(error, "token", None), "type", "") == "$END":
-        return WordError(f"`{text}` is not complete", hint=f"written as {FORMS[kind]}")
-    return WordError(
-        f"cannot read `{text[offset:]}` in `{text}`",
-        offset=offset,
-        length=len(text) - offset,
-        hint=f"written as {FORMS[kind]}",
-    )
+        hint = f"one word without spaces: {FORMS[kind]}"
+        return WordError(f"`{text}` is not complete", hint=hint)
+    message = f"cannot read `{text[offset:]}` in `{text}`"
+    if re.match(r".*[-/pgd]-[0-9]", text[: offset + 2]):
+        message = f"negative numbers have no place in `{text}`"
+    rest = len(text) - offset
+    return WordError(message, offset=offset, length=rest, hint=f"written as {FORMS[kind]}")
 
 
 @lru_cache(maxsize=1)
@@ -190,16 +151,29 @@ def _parser() -> Lark:
     return Lark(grammar, start="word", parser="lalr", transformer=_ToLayer())
 
 
-def _count(token: Token, *, least: int = 1) -> int:
+def _count(token: Token, what: str, *, least: int = 1) -> int:
     value = int(token)
     if not least <= value < LARGEST_NUMBER:
-        raise WordError(
-            f"{token} is out of range",
-            offset=token.start_pos or 0,
-            length=len(token),
-            hint=f"from {least} to {LARGEST_NUMBER - 1}",
-        )
+        raise _out_of_range(token, what, f"from {least} to {LARGEST_NUMBER - 1}")
     return value
+
+
+def _out_of_range(token: Token, what: str, allowed: str) -> WordError:
+    message, hint = f"{what} cannot be {token}", f"it is {allowed}"
+    return WordError(message, offset=token.start_pos or 0, length=len(token), hint=hint)
+
+
+class _Option(NamedTuple):
+    """An option of a word: its name here, its value, and where it begins and ends."""
+
+    name: str
+    value: Any
+    start: int
+    stop: int
+
+    @classmethod
+    def of(cls, name: str, value: Any, first: Token, last: Token) -> _Option:
+        return cls(name, value, first.start_pos or 0, last.end_pos or 0)
 
 
 class _ToLayer(Transformer[Token, Any]):
@@ -223,25 +197,26 @@ class _ToLayer(Transformer[Token, Any]):
         return TransposedConvolution(kernel, channels, **options)
 
     def whiten(self, children: list[Any]) -> Layer:
-        return Whiten(_pair(children[0]))
+        return Whiten(_pair(children[0], "a window"))
 
     def pool(self, children: list[Any]) -> Layer:
         kind, size, *options = children
-        kernel = _pair(size)
-        chosen = _options(options, str(kind), {"stride", "padding", "ceil"})
+        kernel = _pair(size, "a window")
+        chosen = _options(options, str(kind), _OF_POOLS)
         return Pool(str(kind).removesuffix("pool"), kernel, **{"stride": kernel, **chosen})  # type: ignore[arg-type]
 
     def gap(self, _: list[Any]) -> Layer:
         return GlobalAverage()
 
     def fc(self, children: list[Any]) -> Layer:
-        return Full(_count(children[0]), **_options(children[1:], "fc", {"bias"}))
+        units = _count(children[0], "the number of units")
+        return Full(units, **_options(children[1:], "fc", _OF_FULL))
 
     def activation(self, children: list[Token]) -> Layer:
         return Activation(str(children[0]))
 
     def bn(self, children: list[Any]) -> Layer:
-        chosen = _options(children, "bn", {"scale", "momentum", "epsilon"})
+        chosen = _options(children, "bn", _OF_NORMS)
         return BatchNorm(**chosen)
 
     def ln(self, _: list[Any]) -> Layer:
@@ -251,77 +226,90 @@ class _ToLayer(Transformer[Token, Any]):
         return ResponseNorm()
 
     def dropout(self, children: list[Token]) -> Layer:
-        return Dropout(_real(children[0], above=-1.0, below=1.0))
+        rate = float(children[0])
+        if rate >= 1:
+            raise _out_of_range(children[0], "a dropout rate", "at least 0 and below 1")
+        return Dropout(rate)
 
     def upsample(self, children: list[Any]) -> Layer:
         kind = "nearest" if children[0] == "nearest" else "nails"
-        return Upsample(kind, _pair(children[1]))  # type: ignore[arg-type]
+        return Upsample(kind, _pair(children[1], "a factor"))  # type: ignore[arg-type]
 
     def unpool(self, children: list[Any]) -> Layer:
-        return Unpool(_pair(children[0]))
+        return Unpool(_pair(children[0], "a factor"))
 
     def reshape(self, children: list[Token]) -> Layer:
-        return Reshape(*(_count(token) for token in children))
+        return Reshape(*(_count(token, "a side") for token in children))
 
     def code(self, _: list[Any]) -> Layer:
         return Code()
 
     def scale(self, children: list[Token]) -> Layer:
-        return Scale(*(_real(token, above=0.0, below=1e9) for token in children))
+        for token in children:
+            if float(token) == 0:
+                raise _out_of_range(token, "a factor", "above 0")
+        return Scale(*map(float, children))
 
-    def stride(self, children: list[Any]) -> tuple[str, Any]:
-        return "stride", _pair(children[0])
+    def stride(self, children: list[Any]) -> _Option:
+        return _pair_option("stride", children, "a stride")
 
-    def padding(self, children: list[Any]) -> tuple[str, Any]:
-        return "padding", _pair(children[0], least=0)
+    def padding(self, children: list[Any]) -> _Option:
+        return _pair_option("padding", children, "a padding", least=0)
 
-    def groups(self, children: list[Token]) -> tuple[str, Any]:
-        return "groups", _count(children[0])
+    def dilation(self, children: list[Any]) -> _Option:
+        return _pair_option("dilation", children, "a dilation")
 
-    def dilation(self, children: list[Any]) -> tuple[str, Any]:
-        return "dilation", _pair(children[0])
+    def groups(self, children: list[Token]) -> _Option:
+        letter, token = children
+        return _Option.of("groups", _count(token, "the number of groups"), letter, token)
 
-    def bias(self, children: list[Token]) -> tuple[str, Any]:
-        return "bias", children[0] == "1"
+    def bias(self, children: list[Token]) -> _Option:
+        return _Option.of("bias", children[1] == "1", *children)
 
-    def ceil(self, _: list[Any]) -> tuple[str, Any]:
-        return "ceil", True
+    def ceil(self, children: list[Token]) -> _Option:
+        return _Option.of("ceil", True, children[0], children[0])
 
-    def affine(self, children: list[Token]) -> tuple[str, Any]:
-        return "scale", children[0] == "1"
+    def affine(self, children: list[Token]) -> _Option:
+        return _Option.of("scale", children[1] == "1", *children)
 
-    def momentum(self, children: list[Token]) -> tuple[str, Any]:
-        return "momentum", _real(children[0], above=0.0, below=1.000001)
+    def momentum(self, children: list[Token]) -> _Option:
+        letter, token = children
+        if not 0 < float(token) <= 1:
+            raise _out_of_range(token, "a momentum", "above 0 and at most 1")
+        return _Option.of("momentum", float(token), letter, token)
 
-    def epsilon(self, children: list[Token]) -> tuple[str, Any]:
-        return "epsilon", _real(children[0], above=0.0, below=1.0)
+    def epsilon(self, children: list[Token]) -> _Option:
+        letter, token = children
+        if not 0 < float(token) < 1:
+            raise _out_of_range(token, "an epsilon", "above 0 and below 1")
+        return _Option.of("epsilon", float(token), letter, token)
 
 
-def _pair(tokens: tuple[Token, Token], *, least: int = 1) -> Pair:
-    return _count(tokens[0], least=least), _count(tokens[1], least=least)
+def _pair(tokens: tuple[Token, Token], what: str, *, least: int = 1) -> Pair:
+    return _count(tokens[0], what, least=least), _count(tokens[1], what, least=least)
 
 
-def _real(token: Token, *, above: float, below: float) -> float:
-    value = float(token)
-    if not above < value < below:
-        raise WordError(f"{token} is out of range", offset=token.start_pos or 0, length=len(token))
-    return value
+def _pair_option(name: str, children: list[Any], what: str, *, least: int = 1) -> _Option:
+    letter, tokens = children
+    return _Option.of(name, _pair(tokens, what, least=least), letter, tokens[1])
 
 
 def _window(children: list[Any]) -> tuple[Pair, int, dict[str, Any]]:
     size, channels, *options = children
-    kernel = _pair(size)
-    allowed = {"stride", "padding", "groups", "dilation", "bias", "ceil"}
-    chosen = _options(options, "a convolution", allowed)
-    return kernel, _count(channels), {"padding": default_padding(kernel), **chosen}
+    kernel = _pair(size, "a window")
+    chosen = _options(options, "a convolution", _OF_WINDOWS)
+    count = _count(channels, "the number of kernels")
+    return kernel, count, {"padding": default_padding(kernel), **chosen}
 
 
-def _options(options: list[tuple[str, Any]], kind: str, allowed: set[str]) -> dict[str, Any]:
+def _options(options: list[_Option], kind: str, allowed: Mapping[str, str]) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
-    for name, value in options:
+    for name, value, start, stop in options:
+        place = {"offset": start, "length": stop - start}
         if name not in allowed:
-            raise WordError(f"{kind} has no {name}", hint="it takes " + ", ".join(sorted(allowed)))
+            takes = ", ".join(f"{option} {letter}" for option, letter in allowed.items())
+            raise WordError(f"{kind} has no {name}", **place, hint=f"it takes {takes}")
         if name in chosen:
-            raise WordError(f"{name} is given twice")
+            raise WordError(f"{name} is given twice", **place, hint="leave one of them out")
         chosen[name] = value
     return chosen
