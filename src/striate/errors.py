@@ -52,6 +52,12 @@ class NetError(UsageError):
     kind = "net"
 
 
+class ExpressionError(UsageError):
+    """An expression that cannot be read, or has no value or no derivative where it is asked for."""
+
+    kind = "expression"
+
+
 class RecipeError(UsageError):
     """A recipe with an unknown name or a value out of range."""
 

@@ -119,6 +119,7 @@ def _print_error(error: StriateError, *, as_json: bool) -> None:
 
     if as_json:
         print(json.dumps(error.to_json()))
-    # the error of a net has lines of its own: the text, and a caret under the place
-    lines = str(error).split("\n") if error.kind == "net" else [str(error)]
+    # the error of a text has lines of its own: the text, and a caret under the place
+    located = error.kind in ("net", "expression")
+    lines = str(error).split("\n") if located else [str(error)]
     print("striate: " + "\n".join(map(printable, lines)), file=sys.stderr)

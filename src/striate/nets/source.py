@@ -30,18 +30,25 @@ class LocatedNetError(NetError):
     """
 
     def __init__(self, message: str, *, source: str, place: Place, hint: str | None = None) -> None:
-        start = source.rfind("\n", 0, place.offset) + 1
-        end = source.find("\n", place.offset)
-        row = source[start : len(source) if end < 0 else end]
-        self.line = source.count("\n", 0, place.offset) + 1
-        self.column = place.offset - start + 1
-        picture = _picture(row, self.column - 1, place.length)
-        where = f"line {self.line}, column {self.column}"
-        short = None if hint is None else _clip(hint)
-        super().__init__(f"{where}: {_clip(message)}\n{picture}", hint=short)
+        self.line, self.column = _line_and_column(source, place)
+        short = None if hint is None else clip(hint)
+        super().__init__(located(message, source, place), hint=short)
 
 
-def _clip(text: str, longest: int = 300) -> str:
+def located(message: str, source: str, place: Place) -> str:
+    """The message with line and column, and under it the line of the text with a caret."""
+    line, column = _line_and_column(source, place)
+    row = source.split("\n")[line - 1]
+    picture = _picture(row, column - 1, place.length)
+    return f"line {line}, column {column}: {clip(message)}\n{picture}"
+
+
+def _line_and_column(source: str, place: Place) -> tuple[int, int]:
+    line = source.count("\n", 0, place.offset) + 1
+    return line, place.offset - source.rfind("\n", 0, place.offset)
+
+
+def clip(text: str, longest: int = 300) -> str:
     """Short, and without control characters: parts of it come from the net text."""
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text if len(text) <= longest else text[:longest] + "..."
