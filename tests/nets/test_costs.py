@@ -1,9 +1,13 @@
-"""Parameters, multiply-adds and receptive fields: the decks' figures, and PyTorch's gradients."""
+"""Parameters and multiply-adds, and the weights of layers that do not share: the decks' figures."""
 
 import pytest
-import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from striate.errors import NetError
 from striate.nets import parse_net
+from striate.nets.costs import compare
+from striate.nets.graph import Convolution, Volume
 
 
 def parameters(text: str, *size: int) -> int:
@@ -60,61 +64,64 @@ def test_multiply_adds(text: str, size: tuple[int, ...], expected: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "field"),
+    ("text", "size", "expected"),
     [
-        ("conv3-2 conv3-2", (5, 5)),
-        ("conv3-2 maxpool2 conv3-2", (8, 8)),
-        ("conv5x3-2 avgpool3x2/2", (7, 4)),
-        ("conv3-2d2 conv3-2", (7, 7)),
-        ("(conv3-2 | conv7-2 | skip) conv3-2", (9, 9)),
-        ("conv3-2/2 nearest2 conv3-2", (5, 5)),
-        ("tconv3-2/2 conv3-2", (3, 3)),
-        ("maxpool2 conv3-2 unpool2", (6, 6)),
-        ("whiten2 conv3-8", (4, 4)),
-        ("conv3-2 gap", (26, 26)),
-        ("conv3-2 fc-4 relu", (26, 26)),
-        ("conv3-2 reshape1x1x1152 relu", (26, 26)),
+        # 001's first layer of AlexNet; 66 billion there for the last: from 230,187 inputs, a slip.
+        ("conv11-96/4p0", (227, 227, 3), (290_400, 34_944, 105_705_600, 44_892_355_200)),
+        # 002's 200x200 image and 400,000 hidden units, full and with fields of 10x10.
+        ("local10-10/1p0b0", (209, 209, 1), (400_000, 1_000, 40_000_000, 209 * 209 * 400_000)),
+        ("conv5-10p2", (32, 32, 3), (10_240, 760, 10_240 * 76, 10_240 * 3_073)),
+        # 003's layer from 256x256x3 to 1,000 classes: a window as large as the image is all three.
+        ("conv256-1000p0b0", (256, 256, 3), (1_000, 196_608_000, 196_608_000, 196_608_000)),
+        # 002's matrix: 3 weights shared. It counts 3n-2 when local, without the two on the padding.
+        ("conv3x1-1/1p1x0b0", (5, 1, 1), (5, 3, 15, 25)),
     ],
 )
-def test_receptive_fields(text: str, field: tuple[int, int]) -> None:
-    channels = 2 if "unpool" in text else 1
-    assert parse_net(text).summary((24, 24, channels)).layers[-1].receptive_field == field
+def test_a_convolution_beside_its_unshared_and_its_full_form(
+    text: str, size: tuple[int, int, int], expected: tuple[int, int, int, int]
+) -> None:
+    (row,) = parse_net(text).summary(size, compare_fc=True).layers
+    found = row.comparison
+    assert found is not None
+    assert (found.outputs, found.shared, found.local, found.full) == expected
 
 
-def test_the_field_of_vgg16_and_its_stride() -> None:
-    rows = parse_net("[[conv3-4 relu]*2 maxpool2]*2 [[conv3-4 relu]*3 maxpool2]*3").summary(
-        (224, 224, 3)
+def test_a_full_layer_of_400_000_units_on_200x200_has_16_billion_weights() -> None:
+    comparison = compare(
+        Convolution((1, 1), 10, bias=False), Volume(200, 200, 1), Volume(200, 200, 10)
     )
-    last = rows.layers[-1]
-    assert last.receptive_field == (212, 212)
-    assert last.stride == (32, 32)
+    assert comparison is not None
+    assert comparison.full == 16_000_000_000
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "conv3-2 conv5-2/2 conv3-2",
-        "conv5x3-2 avgpool2 conv3-2",
-        "conv3-2d2 conv3-3/2 tanh conv3-2",
-        "(conv3-2 | conv5-2 conv3-2) conv3-2",
-        "(conv3-1 + skip) conv3-2/2",
-        "conv3-2/2 nearest2 conv3-2",
-        "local3-2 conv3-2",
-    ],
+@given(
+    st.tuples(st.integers(3, 9), st.integers(3, 9), st.sampled_from([2, 4])),
+    st.sampled_from(["3-4", "2x3-2/2", "3-4g2", "3-2p0b0", "3-6/2x1d2"]),
 )
-def test_fields_are_what_gradients_reach(text: str) -> None:
-    """The gradient of one value in the middle is not zero in just so many rows and columns."""
-    net = parse_net(text)
-    row = net.summary((41, 41, 1)).layers[-1]
-    x = torch.rand(1, 1, 41, 41, requires_grad=True)
-    torch.manual_seed(0)
-    values = net.build((41, 41, 1))(x)
-    height, width, _ = row.output
-    reached: list[tuple[int, int]] = []
-    for step in range(2):  # neighbours: upsampled ones may see one pixel less
-        (gradient,) = torch.autograd.grad(
-            values[0, :, height // 2 + step, width // 2 + step].sum(), x, retain_graph=True
-        )
-        rows, columns = gradient[0, 0].nonzero(as_tuple=True)
-        reached.append((int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1))
-    assert max(reached) == row.receptive_field
+@settings(deadline=None, max_examples=40)
+def test_the_other_forms_cost_what_they_cost_as_layers(
+    size: tuple[int, int, int], window: str
+) -> None:
+    """The layers themselves, put in the place of the convolution, have the parameters predicted."""
+    try:
+        (row,) = parse_net(f"conv{window}").summary(size, compare_fc=True).layers
+    except NetError:
+        return
+    height, width, channels = row.output
+    bias = "b0" if "b0" in window else ""
+    found = row.comparison
+    assert found is not None
+    assert found.outputs == height * width * channels
+    assert found.shared == row.parameters
+    assert found.local == parameters(f"local{window}", *size)
+    assert found.full == parameters(f"fc-{found.outputs}{bias}", *size)
+    (local,) = parse_net(f"local{window}").summary(size, compare_fc=True).layers
+    assert local.comparison == found
+
+
+def test_only_convolutions_are_compared_and_only_when_asked() -> None:
+    net = parse_net("conv3-4 relu maxpool2 tconv2-4/2 fc-3")
+    compared = net.summary((4, 4, 1), compare_fc=True).layers
+    assert [row.name for row in compared if row.comparison] == ["conv1"]
+    assert "compare_fc" in compared[0].to_json()
+    assert all(row.comparison is None for row in net.summary((4, 4, 1)).layers)

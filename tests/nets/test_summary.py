@@ -26,6 +26,7 @@ def test_the_document() -> None:
         "multiply_adds": 864,
         "activation_bytes": 128,
         "receptive_field": [3, 3],
+        "receptive_field_stride": [1, 1],
     }
     assert document["training_step"]["batch"] == 8
     assert document["training_step"]["seconds"] == 0.5

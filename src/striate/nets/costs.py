@@ -1,25 +1,19 @@
-"""What a layer costs: parameters, multiply-adds, and how far back in the image it sees."""
+"""What a layer costs: parameters and multiply-adds, and what its weights would be unshared."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from striate.nets.graph import (
     BatchNorm,
     Chain,
     Convolution,
     Full,
-    GlobalAverage,
     Layer,
     LayerNorm,
     Pair,
     Parallel,
-    Pool,
-    Reshape,
     TransposedConvolution,
-    Unpool,
-    Upsample,
     Volume,
     Whiten,
 )
@@ -66,41 +60,44 @@ def multiply_adds(layer: Layer, before: Volume, after: Volume) -> int:
 
 
 @dataclass(frozen=True)
-class Field:
-    """Receptive field of a value, in image rows and columns, and the step to its neighbour's field.
+class Comparison:
+    """The parameters that layers from one volume to another would have.
 
-    Sizes are in theory: they count padding, so they may exceed the image.
+    Attributes:
+        outputs: Values of the output volume.
+        shared: Of the convolution: one window of weights a kernel.
+        local: Of the locally connected layer: one window of weights an output.
+        full: Of the fully connected layer: one weight for each input of each output.
     """
 
-    size: tuple[float, float] = (1.0, 1.0)
-    stride: tuple[float, float] = (1.0, 1.0)
+    outputs: int
+    shared: int
+    local: int
+    full: int
 
-    @property
-    def pixels(self) -> tuple[int, int]:
-        """Height and width, rounded up."""
-        return math.ceil(self.size[0] - 1e-9), math.ceil(self.size[1] - 1e-9)
-
-
-def widen(field: Field, layer: Layer, before: Volume) -> Field:
-    """The field after a layer, from the field before it."""
-    match layer:
-        case Convolution() | Pool() | Whiten():
-            field = _slide(field, *_window(layer))
-        case GlobalAverage() | Full() | Reshape():
-            whole = _slide(field, (before.height - 1, before.width - 1), (1, 1))
-            field = Field(whole.size, (0.0, 0.0))
-        case TransposedConvolution():
-            field = _spread(_slide(field, _touched(layer), (1, 1)), layer.stride)
-        case Upsample(factor=factor) | Unpool(factor=factor):
-            field = _spread(field, factor)
-    return field
+    def to_json(self) -> dict[str, int]:
+        """The comparison in the document of `show`."""
+        return {
+            "outputs": self.outputs,
+            "shared": self.shared,
+            "locally_connected": self.local,
+            "fully_connected": self.full,
+        }
 
 
-def _window(layer: Convolution | Pool | Whiten) -> tuple[Pair, Pair]:
-    """How far a layer's window reaches beyond its first position, and its stride."""
-    dilation = layer.dilation if isinstance(layer, Convolution) else (1, 1)
-    reach = (dilation[0] * (layer.kernel[0] - 1), dilation[1] * (layer.kernel[1] - 1))
-    return reach, (1, 1) if isinstance(layer, Whiten) else layer.stride
+def compare(layer: Layer, before: Volume, after: Volume) -> Comparison | None:
+    """A convolution or locally connected layer beside the other two; None for any other layer.
+
+    Each has biases if the layer has.
+    """
+    if not isinstance(layer, Convolution):
+        return None
+    return Comparison(
+        outputs=after.size,
+        shared=parameters(replace(layer, shared=True), before, after),
+        local=parameters(replace(layer, shared=False), before, after),
+        full=parameters(Full(after.size, bool(layer.bias)), before, after),
+    )
 
 
 def depth(chain: Chain) -> int:
@@ -112,35 +109,6 @@ def depth(chain: Chain) -> int:
         else:
             total += isinstance(part.layer, Convolution | TransposedConvolution | Full)
     return total
-
-
-def widest(fields: list[Field]) -> Field:
-    """The field of branches joined."""
-    return Field(
-        (max(f.size[0] for f in fields), max(f.size[1] for f in fields)),
-        (max(f.stride[0] for f in fields), max(f.stride[1] for f in fields)),
-    )
-
-
-def _slide(field: Field, spans: Pair, stride: Pair) -> Field:
-    (height, width), (down, across) = field.size, field.stride
-    return Field(
-        (height + spans[0] * down, width + spans[1] * across),
-        (down * stride[0], across * stride[1]),
-    )
-
-
-def _spread(field: Field, factor: Pair) -> Field:
-    return Field(field.size, (field.stride[0] / factor[0], field.stride[1] / factor[1]))
-
-
-def _touched(layer: TransposedConvolution) -> Pair:
-    """Input positions beyond the first that one output of a transposed convolution sees."""
-    rows, columns = (
-        -(-(dilation * (kernel - 1) + 1) // stride) - 1
-        for kernel, stride, dilation in zip(layer.kernel, layer.stride, layer.dilation, strict=True)
-    )
-    return rows, columns
 
 
 def _area(kernel: Pair) -> int:

@@ -58,7 +58,13 @@ class Net:
         return trace(self.graph, _volume(input or self.input), self.source)
 
     def summary(
-        self, input: Size | None = None, *, batch: int = 1, classes: int | None = None
+        self,
+        input: Size | None = None,
+        *,
+        batch: int = 1,
+        classes: int | None = None,
+        compare_fc: bool = False,
+        object: int | None = None,
     ) -> Summary:
         """What every layer gives and costs, on images of `input` (H, W, C).
 
@@ -66,12 +72,19 @@ class Net:
             input: Height, width, channels; by default the net's own.
             batch: Images in a training step, for the predicted memory.
             classes: Replaces the width of the last fully connected layer.
+            compare_fc: Puts beside each convolution the parameters that a locally and a fully
+                connected layer would have.
+            object: Pixels of the smaller side of what is to be recognised, for the warnings; by
+                default half of the image's smaller side.
 
         Raises:
             NetError: Where a layer does not fit its input.
         """
+        if object is not None and object < 1:
+            raise NetError(f"an object of {object} pixels", hint="1 or more")
         net = self if classes is None else self.with_classes(classes)
-        return summarize(net.text, net.trace(input), batch=batch)
+        traced = net.trace(input)
+        return summarize(net.text, traced, batch=batch, compare_fc=compare_fc, object=object)
 
     def build(self, input: Size | None = None) -> NetModule:
         """An ordinary `torch.nn.Module` for images of `input` (H, W, C).

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from striate.nets.costs import Field, multiply_adds, parameters, widen, widest
-from striate.nets.memory import FLOAT_BYTES, training_bytes
+from striate.nets.costs import Comparison, compare, multiply_adds, parameters
+from striate.nets.fields import Field, fields
+from striate.nets.footprint import FLOAT_BYTES
+from striate.nets.memory import training_bytes
+from striate.nets.pitfalls import find_pitfalls
 from striate.nets.shapes import Traced, TracedChain, TracedParallel
 
 SHARE_REACHED = 0.6  # of a matrix product's rate, by convolutions in eager PyTorch
@@ -27,6 +31,7 @@ class LayerRow:
         receptive_field: Height and width in pixels of the image; in theory, so padding counts.
         stride: Pixels between the fields of neighbours; 0 where there are no neighbours.
         nesting: How many branches it stands within.
+        comparison: Of a convolution or locally connected layer, if it was asked for.
     """
 
     name: str
@@ -38,10 +43,11 @@ class LayerRow:
     receptive_field: tuple[int, int]
     stride: tuple[float, float]
     nesting: int = 0
+    comparison: Comparison | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The layer in the document of `show`."""
-        return {
+        """The layer in the document of `show`; with `compare_fc` if that was asked for."""
+        document: dict[str, Any] = {
             "name": self.name,
             "text": self.text,
             "output": list(self.output),
@@ -49,7 +55,11 @@ class LayerRow:
             "multiply_adds": self.multiply_adds,
             "activation_bytes": self.activation_bytes,
             "receptive_field": list(self.receptive_field),
+            "receptive_field_stride": [_short(stride) for stride in self.stride],
         }
+        if self.comparison is not None:
+            document["compare_fc"] = self.comparison.to_json()
+        return document
 
 
 @dataclass(frozen=True)
@@ -126,49 +136,55 @@ class Summary:
         }
 
 
-def summarize(net: str, traced: Traced, *, batch: int = 1) -> Summary:
-    """The table of a net whose canonical text is `net`, for training steps of `batch` images."""
-    rows, _ = _rows(traced.chain, Field(), 0)
+def summarize(
+    net: str,
+    traced: Traced,
+    *,
+    batch: int = 1,
+    compare_fc: bool = False,
+    object: int | None = None,
+) -> Summary:
+    """The table of a net whose canonical text is `net`; the options are those of `Net.summary`."""
+    seen = fields(traced)
+    rows = tuple(_rows(traced.chain, seen, 0, compare_fc=compare_fc))
     volume = traced.input
     return Summary(
         net=net,
         input=(volume.height, volume.width, volume.channels),
-        layers=tuple(rows),
+        layers=rows,
         depth=traced.depth,
         parameters=sum(row.parameters for row in rows),
         multiply_adds=sum(row.multiply_adds for row in rows),
         activation_bytes=sum(row.activation_bytes for row in rows),
-        warnings=traced.warnings,
+        warnings=(*traced.warnings, *find_pitfalls(traced, seen, object=object)),
         batch=batch,
-        memory_bytes=training_bytes(traced.chain, batch),
+        memory_bytes=training_bytes(traced, batch),
     )
 
 
-def _rows(chain: TracedChain, field: Field, nesting: int) -> tuple[list[LayerRow], Field]:
-    rows: list[LayerRow] = []
+def _rows(
+    chain: TracedChain, seen: dict[str, Field], nesting: int, *, compare_fc: bool
+) -> Iterator[LayerRow]:
     for part in chain:
         if isinstance(part, TracedParallel):
-            sides = [_rows(branch, field, nesting + 1) for branch in part.branches]
-            rows.extend(row for side, _ in sides for row in side)
-            field = widest([end for _, end in sides])
-            rows.append(_join_row(part, field, nesting))
+            for branch in part.branches:
+                yield from _rows(branch, seen, nesting + 1, compare_fc=compare_fc)
+            yield _join_row(part, seen[part.parallel.name], nesting)
             continue
         layer, before, after = part.step.layer, part.input, part.output
-        field = widen(field, layer, before)
-        rows.append(
-            LayerRow(
-                name=part.step.name,
-                text=part.step.text,
-                output=(after.height, after.width, after.channels),
-                parameters=parameters(layer, before, after),
-                multiply_adds=multiply_adds(layer, before, after),
-                activation_bytes=FLOAT_BYTES * after.size,
-                receptive_field=field.pixels,
-                stride=field.stride,
-                nesting=nesting,
-            )
+        field = seen[part.step.name]
+        yield LayerRow(
+            name=part.step.name,
+            text=part.step.text,
+            output=(after.height, after.width, after.channels),
+            parameters=parameters(layer, before, after),
+            multiply_adds=multiply_adds(layer, before, after),
+            activation_bytes=FLOAT_BYTES * after.size,
+            receptive_field=field.pixels,
+            stride=field.stride,
+            nesting=nesting,
+            comparison=compare(layer, before, after) if compare_fc else None,
         )
-    return rows, field
 
 
 def _join_row(part: TracedParallel, field: Field, nesting: int) -> LayerRow:
@@ -184,3 +200,8 @@ def _join_row(part: TracedParallel, field: Field, nesting: int) -> LayerRow:
         stride=field.stride,
         nesting=nesting,
     )
+
+
+def _short(number: float) -> float:
+    """A whole number as an int: it is written without a point."""
+    return int(number) if number.is_integer() else number
