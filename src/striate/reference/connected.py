@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from striate.reference.arrays import Array, Gradients, Sizes, crop, pad, per_axis
-from striate.reference.convolution import by_group, weights_by_group
+from striate.reference.convolution import by_group, check_channels, weights_by_group
 from striate.reference.windows import output_sizes, windows
 
 
@@ -65,7 +65,11 @@ def locally_connected(
 
     Returns:
         (N, K, Ho, Wo), or (N, K, Lo).
+
+    Raises:
+        ValueError: If weights and images do not fit.
     """
+    check_channels(images, weights, groups)
     sizes, axes = images.shape[2:], images.ndim - 2
     kernel = weights.shape[2 : 2 + axes]
     stride, padding = per_axis(stride, axes), per_axis(padding, axes)

@@ -85,7 +85,11 @@ def convolution(
 
     Returns:
         (N, K, Ho, Wo), or (N, K, Lo).
+
+    Raises:
+        ValueError: If weights and images do not fit.
     """
+    check_channels(images, weights, groups)
     sizes, kernel = images.shape[2:], weights.shape[2:]
     stride, padding = per_axis(stride, len(sizes)), per_axis(padding, len(sizes))
     padded = pad(images, padding)  # (N, C, H + 2P, W + 2P)
@@ -129,6 +133,20 @@ def convolution_backward(
         weights=kernels_gradient.reshape(weights.shape),
         bias=sum_by_channel(output_gradient),
     )
+
+
+def check_channels(images: Array, weights: Array, groups: int) -> None:
+    """Whether kernels (K, C/G, ...) fit images (N, C, ...).
+
+    Raises:
+        ValueError: If not.
+    """
+    channels = images.shape[1]
+    if weights.shape[1] * groups != channels or len(weights) % groups != 0:
+        raise ValueError(
+            f"weights of shape {weights.shape} do not fit {channels} channels in {groups} groups; "
+            f"their shape is (K, channels / groups, ...), K a multiple of the groups"
+        )
 
 
 def by_group(values: Array, groups: int) -> Array:

@@ -32,13 +32,19 @@ def transposed_sizes(
 ) -> tuple[int, ...]:
     """(W - 1) S + F - 2P of every axis, and the extra rows: (H, W) -> (Ho, Wo).
 
+    Raises:
+        ValueError: If nothing would be left.
+
     >>> transposed_sizes((2,), (3,), stride=(2,), padding=(1,), extra=(1,))
     (4,)
     """
-    return tuple(
+    outputs = tuple(
         (w - 1) * s + f - 2 * p + e
         for w, f, s, p, e in zip(sizes, kernel, stride, padding, extra, strict=True)
     )
+    if min(outputs) < 1:
+        raise ValueError(f"the output would have the sizes {outputs}; give less padding")
+    return outputs
 
 
 def transposed_convolution(
@@ -66,12 +72,19 @@ def transposed_convolution(
 
     Returns:
         (N, K, Ho, Wo), or (N, K, Lo).
+
+    Raises:
+        ValueError: If weights and images do not fit, or the padding leaves nothing.
     """
+    if images.shape[1] != len(weights) or len(weights) % groups != 0:
+        raise ValueError(
+            f"weights of shape {weights.shape} do not fit {images.shape[1]} channels in {groups} "
+            f"groups; their shape is (channels, K / groups, ...)"
+        )
     sizes, kernel = images.shape[2:], weights.shape[2:]
     stride, padding, extra = (per_axis(size, len(sizes)) for size in (stride, padding, extra))
-    none = (0,) * len(sizes)
-    whole = transposed_sizes(sizes, kernel, stride=stride, padding=none, extra=extra)
-    padded = np.zeros((len(images), weights.shape[1] * groups, *whole))  # (N, K, Ho+2P, Wo+2P)
+    shape = transposed_sizes(sizes, kernel, stride=stride, padding=padding, extra=extra)
+    padded = pad(np.zeros((len(images), weights.shape[1] * groups, *shape)), padding)
     kernels = weights_by_group(weights, groups)  # (G, C/G, K/G*F*F)
     for place, patch in windows(sizes, kernel, stride):
         values = by_group(images[place], groups)  # (N, G, C/G)
