@@ -1,119 +1,201 @@
-"""The peak memory of a training step, predicted from what PyTorch keeps for the way back."""
+"""The peak memory of a training step: the step is played through with sizes in place of values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from striate.nets.costs import parameters
-from striate.nets.graph import (
-    Activation,
-    BatchNorm,
-    Convolution,
-    Dropout,
-    Full,
-    Layer,
-    LayerNorm,
-    Pool,
-    ResponseNorm,
-    TransposedConvolution,
-    Unpool,
-)
-from striate.nets.shapes import TracedChain, TracedParallel, TracedStep
-
-FLOAT_BYTES = 4
-INDEX_BYTES = 8
-WEIGHT_COPIES = 3  # the weight, its gradient and one momentum
-
-_KEEP_OUTPUT = {"relu", "tanh", "sigmoid", "softmax"}
-_KEEP_INPUT = (
-    BatchNorm,
-    Convolution,
-    Full,
-    LayerNorm,
-    Pool,
-    ResponseNorm,
-    TransposedConvolution,
-)
+from striate.nets.footprint import FLOAT_BYTES, Footprint, Order, footprint, lasting_bytes
+from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep
 
 
-@dataclass(frozen=True)
-class _Moment:
-    """One layer's share: bytes it leaves behind for the way back, and in hand while it runs."""
-
-    kept: int
-    in_hand: int
-
-
-def training_bytes(chain: TracedChain, batch: int) -> int:
+def training_bytes(traced: Traced, batch: int) -> int:
     """Predicted peak of a training step in fp32 on `batch` images, with a momentum optimiser.
 
-    Weights, gradients and momentum; what the layers before a layer have kept; and, at the layer
-    where the sum is largest, its input and output or their gradients.
+    What PyTorch's CPU allocator holds at the worst moment: images and labels; weights, their
+    momentum and as many of their gradients as there are by then; what the layers have kept for the
+    way back; and what the layer in hand needs. The gradients of the step before are freed at the
+    beginning. The loss is the cross-entropy, or the squared error of a net that ends in a volume.
     """
-    behind, peak = 0, 0
-    for moment in _moments(chain, keeps_after=True):
-        behind += moment.kept
-        peak = max(peak, behind + moment.in_hand)
-    return WEIGHT_COPIES * FLOAT_BYTES * _weights(chain) + batch * peak
+    memory = _Memory()
+    memory.take(lasting_bytes(traced.chain, batch))
+    step = _Step(memory, batch)
+    images = _Tensor(memory.take(FLOAT_BYTES * batch * traced.input.size))
+    output = step.chain(traced.chain, images)
+    if output.trained:
+        step.loss(output, volume=(traced.output.height, traced.output.width) != (1, 1))
+        step.back()
+    return memory.peak
 
 
-def _weights(chain: TracedChain) -> int:
-    total = 0
-    for part in chain:
-        if isinstance(part, TracedParallel):
-            total += sum(map(_weights, part.branches))
+@dataclass(eq=False)
+class _Block:
+    """Bytes that are freed when nobody holds them any more."""
+
+    size: int
+    holders: int = 1
+
+
+@dataclass
+class _Memory:
+    now: int = 0
+    peak: int = 0
+
+    def take(self, size: int) -> _Block:
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        return _Block(size)
+
+    def pass_through(self, size: int) -> None:
+        """Take and free at once."""
+        self.peak = max(self.peak, self.now + size)
+
+    def hold(self, block: _Block) -> _Block:
+        block.holders += 1
+        return block
+
+    def drop(self, *blocks: _Block) -> None:
+        for block in blocks:
+            block.holders -= 1
+            if block.holders == 0:
+                self.now -= block.size
+
+
+@dataclass(eq=False)
+class _Tensor:
+    """Values on the way forward, and the gradient that has come back to them.
+
+    Attributes:
+        block: The values.
+        first: Whether their channels come first in memory.
+        trained: Whether a gradient is asked for.
+        gradient: The gradient, once it is there.
+        gradient_first: Whether its channels come first.
+        sliced: Whether it is a slice of the gradient of a concatenation.
+    """
+
+    block: _Block
+    first: bool = False
+    trained: bool = False
+    gradient: _Block | None = None
+    gradient_first: bool = False
+    sliced: bool = False
+
+    @property
+    def arrived(self) -> _Block:
+        """The gradient, where it is known to be there."""
+        assert self.gradient is not None
+        return self.gradient
+
+
+@dataclass
+class _Step:
+    """Forward, leaving for each layer a function that goes back through it, as autograd does."""
+
+    memory: _Memory
+    batch: int
+
+    def __post_init__(self) -> None:
+        self.tape: list[Callable[[], None]] = []
+
+    def back(self) -> None:
+        for function in reversed(self.tape):
+            function()
+
+    def chain(self, chain: TracedChain, x: _Tensor) -> _Tensor:
+        """Forward through a chain, which takes over the caller's hold on `x`."""
+        for part in chain:
+            y = self._join(part, x) if isinstance(part, TracedParallel) else self._layer(part, x)
+            self.memory.drop(x.block)
+            x = y
+        return x
+
+    def _layer(self, part: TracedStep, x: _Tensor) -> _Tensor:
+        memory, needs = self.memory, footprint(part, self.batch)
+        if needs.output == 0:
+            memory.hold(x.block)
+            return x
+        first = _first(needs.order, x.first)
+        y = _Tensor(memory.take(needs.output), first, x.trained or needs.weights > 0)
+        kept = [memory.take(needs.kept)]
+        memory.pass_through(needs.forward + _turned(x, needs))
+        if needs.keeps_input:
+            kept.append(memory.hold(x.block))
+        if needs.keeps_output:
+            kept.append(memory.hold(y.block))
+        if y.trained:
+            self.tape.append(partial(self._layer_back, x, y, kept, needs))
         else:
-            total += parameters(part.step.layer, part.input, part.output)
-    return total
+            memory.drop(*kept)
+        return y
 
+    def _layer_back(self, x: _Tensor, y: _Tensor, kept: list[_Block], needs: Footprint) -> None:
+        memory = self.memory
+        passed_on = memory.take(x.block.size) if x.trained else None
+        memory.take(needs.weights)
+        reordered = needs.reordered if y.gradient_first != y.first else 0
+        memory.pass_through(needs.backward + reordered + _turned(x, needs))
+        memory.drop(*kept)
+        if passed_on is not None:
+            self._give(x, passed_on, first=_first(needs.order_back, x.first, y.gradient_first))
+        memory.drop(y.arrived)
 
-def _moments(chain: TracedChain, *, keeps_after: bool) -> Iterator[_Moment]:
-    """Layer by layer; `keeps_after` says whether what follows the chain keeps its input."""
-    for i, part in enumerate(chain):
-        keeps = _keeps_input(chain[i + 1]) if i + 1 < len(chain) else keeps_after
-        in_hand = FLOAT_BYTES * (part.input.size + part.output.size)
-        output = FLOAT_BYTES * part.output.size
-        if isinstance(part, TracedParallel):
-            for branch in part.branches:
-                yield from _moments(branch, keeps_after=False)
-            yield _Moment(output if keeps else 0, in_hand)
+    def _join(self, part: TracedParallel, x: _Tensor) -> _Tensor:
+        memory, outputs = self.memory, []
+        for branch in part.branches:
+            memory.hold(x.block)
+            outputs.append(self.chain(branch, x))
+        block = memory.take(FLOAT_BYTES * self.batch * part.output.size)
+        y = _Tensor(block, outputs[0].first, any(output.trained for output in outputs))
+        added = part.parallel.join == "add"
+        if added and len(outputs) > 2:
+            memory.pass_through(block.size)
+        memory.drop(*(output.block for output in outputs))
+        if y.trained:
+            self.tape.append(partial(self._join_back, outputs, y, sliced=not added))
+        return y
+
+    def _join_back(self, outputs: list[_Tensor], y: _Tensor, *, sliced: bool) -> None:
+        for output in outputs:
+            if output.trained:
+                gradient = self.memory.hold(y.arrived)
+                self._give(output, gradient, first=y.gradient_first, sliced=sliced)
+        self.memory.drop(y.arrived)
+
+    def _give(self, x: _Tensor, gradient: _Block, *, first: bool, sliced: bool = False) -> None:
+        """Gradients of what is used twice are added: in place, if nobody else reads the first."""
+        memory, old = self.memory, x.gradient
+        if old is None:
+            x.gradient, x.gradient_first, x.sliced = gradient, first, sliced
+        elif old.holders == 1 and not x.sliced:
+            memory.drop(gradient)
         else:
-            kept = output if keeps or _keeps_output(part.step.layer) else 0
-            yield _Moment(kept + _extra(part), in_hand)
+            x.gradient, x.sliced = memory.take(x.block.size), False
+            memory.drop(old, gradient)
+
+    def loss(self, y: _Tensor, *, volume: bool) -> None:
+        """Cross-entropy keeps the log-probabilities until it has its gradient.
+
+        The squared error of a volume keeps that volume, and as much again under its one number.
+        """
+        memory, size = self.memory, y.block.size
+        memory.take(size if volume else 0)
+        kept = memory.hold(y.block) if volume else memory.take(size)
+        memory.pass_through(size if volume else 0)
+        memory.drop(y.block)
+        memory.pass_through(0 if volume else 2 * size)
+        y.gradient, y.gradient_first = memory.take(size), volume
+        memory.drop(kept)
 
 
-def _keeps_input(part: TracedStep | TracedParallel) -> bool:
-    if isinstance(part, TracedParallel):
-        return any(branch and _keeps_input(branch[0]) for branch in part.branches)
-    layer = part.step.layer
-    if isinstance(layer, Activation):
-        return layer.name not in _KEEP_OUTPUT | {"identity"}
-    return isinstance(layer, _KEEP_INPUT)
+def _first(order: Order, values: bool, gradient: bool = False) -> bool:
+    """Whether channels come first, of values after a layer or of a gradient before it."""
+    if order == "as the values":
+        return values
+    return gradient if order == "as the gradient" else order == "first"
 
 
-def _keeps_output(layer: Layer) -> bool:
-    return isinstance(layer, Activation) and layer.name in _KEEP_OUTPUT
-
-
-def _extra(part: TracedStep) -> int:
-    """What a layer keeps beside its input and output."""
-    layer, before, after = part.step.layer, part.input.size, part.output.size
-    match layer:
-        case Pool(kind="max"):
-            extra = INDEX_BYTES * after
-        case Pool(kind="l2"):
-            extra = FLOAT_BYTES * (before + after)
-        case Unpool():
-            extra = INDEX_BYTES * before
-        case Dropout():
-            extra = FLOAT_BYTES * after
-        case ResponseNorm():
-            extra = 4 * FLOAT_BYTES * after
-        case Convolution(shared=False):
-            positions = part.output.height * part.output.width
-            window = layer.kernel[0] * layer.kernel[1] * part.input.channels
-            extra = FLOAT_BYTES * positions * window
-        case _:
-            extra = 0
-    return extra
+def _turned(x: _Tensor, needs: Footprint) -> int:
+    """A copy of the input for a layer that wants its channels last."""
+    return x.block.size if x.first and needs.order == "last" else 0
