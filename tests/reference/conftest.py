@@ -1,6 +1,7 @@
 """What every layer is held against: PyTorch in float64, and numerical differences.
 
-And the settings with which it is: any sizes, strides, paddings, dilations, groups that fit."""
+And the settings with which it is: any sizes, strides, paddings, dilations, groups that fit.
+"""
 
 import numpy as np
 import pytest
