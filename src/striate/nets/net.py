@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import NetError
 from striate.nets import rewrite
+from striate.nets.adapt import adapted_to
 from striate.nets.expand import expand
 from striate.nets.forms import is_word
 from striate.nets.graph import Chain, Volume
@@ -114,14 +115,21 @@ class Net:
         return self if input == self.input else _net(rewrite.with_input(self.syntax, input))
 
     def adapted_to(self, input: Size) -> Net:
-        """The net for images of `input` (H, W, C), with a small-image stem where it needs one.
+        """The net for images of `input` (H, W, C): a net for large images becomes one for small.
 
-        A net written for images of more than 64 pixels, given images of at most 64, loses what its
-        stem does only to shrink large images: the first convolution, if it has a stride, becomes
-        3x3 with stride 1, and the first pooling, if it stands before the second convolution, is
-        left out. ResNet-18 becomes the form that is used on CIFAR.
+        A net written for images of more than 64 pixels changes as follows for smaller ones.
+
+        1. Stem, for images of at most 64 pixels: the first convolution, if it has a stride, becomes
+           3x3 with stride 1 and padding 1. The pooling after it, if it stands before the second
+           convolution, is left out where the map that reaches the head (the first fully connected
+           layer or `gap`) then has, as a ratio, more nearly the side it was written for.
+        2. Poolings: one whose window is larger than its map, or that would leave a side of 1 to
+           convolutions after it, is left out.
+        3. Head: a hidden fully connected layer gets no more units than values come to it.
+
+        ResNet-18 becomes the form that is used on CIFAR. What stands in a definition stays.
         """
-        return _net(rewrite.adapted_to(self.syntax, input))
+        return _net(adapted_to(self.syntax, _volume(input)))
 
 
 def parse_net(text: str) -> Net:
