@@ -26,12 +26,8 @@ windows = {
     "bias": st.sampled_from([None, False, True]),
     "ceil": st.booleans(),
 }
-convolutions = st.builds(Convolution, **windows, shared=st.just(True))
-local = st.builds(
-    Convolution,
-    **{**windows, "groups": st.just(1), "ceil": st.just(False), "shared": st.just(False)},
-)
-transposed = st.builds(TransposedConvolution, **{**windows, "dilation": st.just((1, 1))})
+convolutions = st.builds(Convolution, **windows, shared=st.booleans())
+transposed = st.builds(TransposedConvolution, **windows)
 pools = st.builds(
     Pool, st.sampled_from(["max", "avg", "l2"]), pairs, pairs, paddings, st.booleans()
 )
@@ -40,7 +36,7 @@ relu tanh sigmoid gelu silu leaky identity softmax bn bnw0m0.4e1e-12 ln lrn drop
 scale1/256 nearest2 nails2x1 gap whiten1 maxpool2
 """
 plain = st.sampled_from(PLAIN_WORDS.split()).map(parse_word)
-layers = st.one_of(convolutions, local, transposed, pools, plain, st.builds(Whiten, pairs))
+layers = st.one_of(convolutions, transposed, pools, plain, st.builds(Whiten, pairs))
 
 
 def fits(word: str, volume: Volume) -> Volume | None:
@@ -56,11 +52,15 @@ def chains(draw, volume: Volume, depth: int = 2) -> tuple[str, Volume]:
     """A text that fits a volume, and the volume after it."""
     words: list[str] = []
     for _ in range(draw(st.integers(1, 4))):
-        kind = draw(st.integers(0, 5)) if depth else 0
+        kind = draw(st.integers(0, 8)) if depth else 0
         if kind == 1:
             text, volume = draw(joins(volume, depth - 1))
         elif kind == 2:
             text, volume = draw(repeats(volume))
+        elif kind == 3:
+            text = draw(pools_undone(volume))
+        elif kind == 4:
+            text, volume = draw(reshapes(volume))
         else:
             text = print_layer(draw(layers))
             after = fits(text, volume)
@@ -89,6 +89,30 @@ def repeats(draw, volume: Volume) -> tuple[str, Volume]:
     channels = volume.channels
     body = draw(st.sampled_from([f"conv3-{channels} relu", "tanh", f"conv3-{channels} bn"]))
     return f"[{body}]*{count}", volume
+
+
+@st.composite
+def pools_undone(draw, volume: Volume) -> str:
+    """A maxpool and its unpool, with what keeps the volume between them, perhaps another pair."""
+    pool = draw(pools.filter(lambda layer: layer.kind == "max"))
+    after = fits(print_layer(pool), volume)
+    if after is None:
+        return "relu"
+    between = draw(st.sampled_from(["", "tanh ", f"conv3-{volume.channels} ", "(skip + relu) "]))
+    if draw(st.booleans()):
+        between += draw(pools_undone(after)) + " "
+    down, across = pool.kernel
+    return f"{print_layer(pool)} {between}unpool{down}x{across}"
+
+
+@st.composite
+def reshapes(draw, volume: Volume) -> tuple[str, Volume]:
+    """The same values as another volume."""
+    height = draw(st.sampled_from([d for d in range(1, 9) if volume.size % d == 0]))
+    rest = volume.size // height
+    width = draw(st.sampled_from([d for d in range(1, 9) if rest % d == 0]))
+    after = Volume(height, width, rest // width)
+    return f"reshape{after}", after
 
 
 @st.composite
@@ -175,6 +199,26 @@ def test_any_row_of_words_is_a_net_or_a_net_error(words: list[str]) -> None:
 @settings(deadline=None)
 def test_layers_print_and_parse_back(layer: object) -> None:
     assert parse_word(print_layer(layer)) == layer
+
+
+@given(layers, layers, st.integers(1, 3), st.integers(1, 3))
+@settings(deadline=None)
+def test_a_definition_is_what_it_stands_for(
+    first: object, second: object, number: int, count: int
+) -> None:
+    one, two = print_layer(first), print_layer(second)
+    net = parse_net(
+        f"inner(n, s) = {one} [{two} conv3-n/sxn]*s maxpool3xs/s\n"
+        f"outer(m) = tanh inner(m, {count}) inner({count}, m) fc-m\n"
+        f"outer({number}) code"
+    )
+
+    def written_out(n: int, s: int) -> str:
+        return f"{one} [{two} conv3-{n}/{s}x{n}]*{s} maxpool3x{s}/{s} "
+
+    inner = written_out(number, count) + written_out(count, number)
+    assert net.graph == parse_net(f"tanh {inner} fc-{number} code").graph
+    assert parse_net(net.text).graph == net.graph
 
 
 @given(st.floats(1e-9, 0.99), st.floats(1e-12, 0.5))
