@@ -1,6 +1,6 @@
 """Every net of the zoo: its count of parameters, its depth, its file, and that it runs."""
 
-import re
+import math
 
 import pytest
 import torch
@@ -11,9 +11,15 @@ from striate.nets import load_net, parse_net, zoo_nets
 # name: parameters, depth. Counts that torchvision, the papers or their authors' files publish.
 PUBLISHED = {
     "perceptron": (1_570, 1),
+    "logistic-binary": (1_570, 1),
     "logistic": (7_850, 1),
     "mlp16": (13_002, 3),
     "mlp50": (39_760, 2),
+    "autoencoder-8-3-8": (59, 2),
+    "autoencoder-linear": (47_854, 2),
+    "autoencoder-full": (2_837_314, 8),
+    "autoencoder-unpool": (37_353, 10),
+    "autoencoder-tconv": (599_715, 8),
     "lenet5": (61_706, 5),
     "alexnet": (60_965_224, 8),
     "alexnet-torchvision": (61_100_840, 8),
@@ -120,17 +126,33 @@ def test_the_table_of_vgg16() -> None:
         assert rows[name].activation_bytes == 4 * output[0] * output[1] * output[2]
 
 
-SMALL = [entry.name for entry in zoo_nets() if re.search(r"input (28|32)x", entry.text)]
+def test_autoencoders_mark_their_code_and_give_what_they_take() -> None:
+    found = [name for name in NAMES if name.startswith("autoencoder-")]
+    assert len(found) == 5
+    for name in found:
+        summary = load_net(name).summary()
+        assert summary.layers[-1].output == summary.input
+        codes = [row for row in summary.layers if row.text == "code"]
+        assert len(codes) == 1
+        height, width, channels = codes[0].output
+        assert height * width * channels < 0.6 * math.prod(summary.input)
+        with pytest.raises(NetError, match="the net ends in .*, not in a fully connected layer"):
+            load_net(name).with_classes(10)
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if "110" not in name])
+SMALL = [name for name in NAMES if max(load_net(name).summary().input[:2]) <= 32]
+
+
+# Those of 100 layers and more are trained in tests/slow.
+@pytest.mark.parametrize("name", [name for name in SMALL if PUBLISHED[name][1] < 100])
 def test_small_nets_run_forward_and_backward(name: str) -> None:
-    net = load_net(name)
-    height, width, channels = net.input or (0, 0, 0)
-    module = net.build()
-    logits = module(torch.rand(2, channels, height, width))
-    assert logits.shape == (2, 2 if name == "perceptron" else 10)
-    logits.square().sum().backward()
+    summary = load_net(name).summary()
+    height, width, channels = summary.input
+    module = load_net(name).build()
+    output = module(torch.rand(2, channels, height, width))
+    height, width, channels = summary.layers[-1].output
+    assert output.shape in ((2, channels), (2, channels, height, width))
+    output.square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from striate.errors import NetError
 from striate.nets.graph import Activation, Code, Dropout, Full, Scale
 from striate.nets.printing import print_layer
-from striate.nets.syntax import Item, Text, Word
+from striate.nets.syntax import Item, Text, Word, print_text
 from striate.nets.words import parse_word
 
 
@@ -26,8 +26,9 @@ def with_classes(text: Text, classes: int) -> Text:
             return replace(text, body=_replaced(text, i, head))
         if not isinstance(layer, Activation | Scale | Dropout | Code):
             break
+    end = print_text(replace(text, input=None, definitions=(), body=text.body[-1:]))
     raise NetError(
-        "the net does not end in a fully connected layer that can be given one unit for each class",
+        f"the net ends in {end[:60]}, not in a fully connected layer with a unit for each class",
         hint=f"end it with fc-{classes}",
     )
 
