@@ -15,6 +15,7 @@ from striate.nets.expand import expand
 from striate.nets.forms import is_word
 from striate.nets.graph import Chain, Volume
 from striate.nets.parse import LONGEST_TEXT, parse_text
+from striate.nets.picture import draw_picture
 from striate.nets.shapes import Traced, trace
 from striate.nets.source import LocatedNetError
 from striate.nets.summary import Summary, summarize
@@ -86,6 +87,22 @@ class Net:
         net = self if classes is None else self.with_classes(classes)
         traced = net.trace(input)
         return summarize(net.text, traced, batch=batch, compare_fc=compare_fc, object=object)
+
+    def picture(self, input: Size | None = None) -> str:
+        """The net on images of `input` (H, W, C) as an SVG file that stands alone.
+
+        Each volume is a box, branches are side by side, and what repeats itself is drawn once.
+
+        Raises:
+            NetError: Where a layer does not fit its input, or if there are too many to draw.
+        """
+        traced = self.trace(input)
+        found = summarize(self.text, traced)
+        caption = (
+            f"{found.parameters:,} parameters, {found.multiply_adds:,} multiply-adds an image, "
+            f"{found.depth:,} layers deep"
+        )
+        return draw_picture(self.syntax, traced, caption)
 
     def build(self, input: Size | None = None) -> NetModule:
         """An ordinary `torch.nn.Module` for images of `input` (H, W, C).
