@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,9 +26,31 @@ def command(
     batch: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Images in the predicted training step")
     ] = DEFAULT_BATCH,
+    compare_fc: Annotated[
+        bool,
+        typer.Option(
+            "--compare-fc",
+            help="Beside each convolution: the parameters of a locally and a fully connected layer",
+        ),
+    ] = False,
+    object_side: Annotated[
+        int | None,
+        typer.Option(
+            "--object",
+            metavar="N",
+            min=1,
+            help="Pixels of the smaller side of what is to be recognised; else half of the image's",
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw the graph into this file")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """Show a net layer by layer: volume, parameters, multiply-adds, memory, receptive field.
+
+    The receptive field is what a value sees, in pixels of the image, and the step to its
+    neighbour's. One number is both height and width.
 
     Nets of the zoo that were written for large images get a small stem on images of 64 pixels or
     less, as `striate train` gives them.
@@ -38,21 +61,33 @@ def command(
         striate show resnet18 --input 32x32x3 --batch 128
 
         striate show "[[conv3-64 relu]*2 maxpool2]*2 fc-10" --input 32x32x3 --json
+
+        striate show alexnet --compare-fc
+
+        striate show googlenet --picture googlenet.svg
     """
-    from striate.cli.text import print_json
+    from striate.cli.text import print_json, printable
+    from striate.model import write_atomically
     from striate.nets import load_net
     from striate.nets.speed import measure_speed
 
+    if picture is not None and picture.suffix.lower() != ".svg":
+        raise UsageError(f"--picture {picture} is not an SVG file", hint="end its name with .svg")
     loaded = load_net(net)
     if input_size is not None:
         loaded = loaded.adapted_to(read_size(input_size))
-    summary = loaded.summary(batch=batch)
+    summary = loaded.summary(batch=batch, compare_fc=compare_fc, object=object_side)
+    if picture is not None:
+        write_atomically(picture, loaded.picture())
     speed = measure_speed()
     seconds = summary.step_seconds(speed.multiply_adds_per_second, speed.bytes_per_second)
     if as_json:
-        print_json(summary.to_json(seconds))
+        drawn = {} if picture is None else {"picture": str(picture)}
+        print_json(summary.to_json(seconds) | drawn)
     else:
-        _print_summary(summary, seconds)
+        _print_summary(summary, seconds, compare_fc=compare_fc)
+        if picture is not None:
+            print(f"picture {printable(str(picture))}")
 
 
 def read_size(text: str) -> tuple[int, int, int]:
@@ -73,11 +108,17 @@ def read_size(text: str) -> tuple[int, int, int]:
     return int(found[1]), int(found[2]), int(found[3])
 
 
-def _print_summary(summary: Summary, seconds: float) -> None:
+def _print_summary(summary: Summary, seconds: float, *, compare_fc: bool) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.print(_table(summary))
+    table = _comparison(summary) if compare_fc else _table(summary)
+    wide = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    if wide > console.width:  # its lines run over, but no figure is cut
+        console = Console(highlight=False, width=wide)
+    console.print(table)
+    if compare_fc:
+        console.print(_totals(summary), soft_wrap=True)
     console.print(
         f"[bold]{summary.parameters:,} parameters[/bold], {_count(summary.multiply_adds)} "
         f"multiply-adds and {_bytes(summary.activation_bytes)} of values an image, "
@@ -94,24 +135,25 @@ def _print_summary(summary: Summary, seconds: float) -> None:
 
 
 def _table(summary: Summary) -> Table:
+    height, width, channels = summary.input
+    image = _bytes(4 * height * width * channels)
+    heads = ("layer", "output", "parameters", "multiply-adds", "memory", "sees", "step")
+    table = _empty(heads, ("input", f"{height}x{width}x{channels}", "", "", image, "", ""))
+    for row in summary.layers:
+        table.add_row(*_cells(row), style="" if row.parameters else "dim")
+    return table
+
+
+def _empty(heads: tuple[str, ...], image: tuple[str, ...]) -> Table:
+    """A table with its first row, the image."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for title, justify in (
-        ("layer", "left"),
-        ("output", "right"),
-        ("parameters", "right"),
-        ("multiply-adds", "right"),
-        ("memory", "right"),
-        ("sees", "right"),
-    ):
-        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    height, width, channels = summary.input
-    image = _bytes(4 * height * width * channels)
-    table.add_row("input", f"{height}x{width}x{channels}", "", "", image, "", style="dim")
-    for row in summary.layers:
-        table.add_row(*_cells(row), style="" if row.parameters else "dim")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column(heads[0], no_wrap=True)
+    for title in heads[1:]:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_row(*image, style="dim")
     return table
 
 
@@ -123,8 +165,50 @@ def _cells(row: LayerRow) -> tuple[str, ...]:
         f"{row.parameters:,}" if row.parameters else "",
         _count(row.multiply_adds) if row.multiply_adds else "",
         _bytes(row.activation_bytes),
-        "x".join(map(str, row.receptive_field)),
+        _pair(row.receptive_field),
+        _pair(row.stride) if any(row.stride) else "",
     )
+
+
+def _pair(pair: tuple[float, float]) -> str:
+    """Height and width, as in the notation: once where they are the same."""
+    first, second = (f"{number:.4g}" for number in pair)
+    return first if first == second else f"{first}x{second}"
+
+
+def _comparison(summary: Summary) -> Table:
+    """Each convolution beside the layers that would share no weights."""
+    height, width, channels = summary.input
+    image = ("input", f"{height}x{width}x{channels}", f"{height * width * channels:,}", "", "", "")
+    heads = ("layer", "output", "outputs", "parameters", "if local", "if full")
+    table = _empty(heads, image)
+    for row in summary.layers:
+        height, width, channels = row.output
+        found = row.comparison
+        table.add_row(
+            "  " * row.nesting + row.text,
+            f"{height}x{width}x{channels}",
+            f"{height * width * channels:,}",
+            f"{row.parameters:,}" if row.parameters else "",
+            _exact(found.local) if found else "",
+            _exact(found.full) if found else "",
+            style="" if row.parameters else "dim",
+        )
+    return table
+
+
+def _totals(summary: Summary) -> str:
+    found = [row.comparison for row in summary.layers if row.comparison is not None]
+    return (
+        f"the convolutions share {_exact(sum(one.shared for one in found))} parameters; locally "
+        f"connected, with the same inputs and outputs, they would have "
+        f"{_exact(sum(one.local for one in found))}, fully connected "
+        f"{_exact(sum(one.full for one in found))}"
+    )
+
+
+def _exact(number: int) -> str:
+    return f"{number:,}" if number < 1e9 else _count(number)
 
 
 def _count(number: float) -> str:
