@@ -1,12 +1,8 @@
-"""The document of `show`, and the predicted memory and time of a training step."""
+"""The document of `show`, and the predicted time of a training step."""
 
 import json
 
-import pytest
-import torch
-from torch.profiler import ProfilerActivity, profile
-
-from striate.nets import auto_net, load_net, parse_net
+from striate.nets import load_net, parse_net
 from striate.nets.speed import measure_speed
 
 
@@ -44,59 +40,6 @@ def test_rows_of_branches_are_nested_and_joined() -> None:
     assert [(row.text, row.nesting) for row in rows] == [
         ("conv3-4", 1), ("relu", 2), ("concat", 1), ("concat", 0), ("relu", 0),
     ]  # fmt: skip
-
-
-def measured_peak(module: torch.nn.Module, x: torch.Tensor) -> int:
-    """Bytes at the worst moment of a second training step, weights and momentum with them."""
-    optimizer = torch.optim.SGD(module.parameters(), lr=1e-9, momentum=0.9)
-    labels = torch.zeros(len(x), dtype=torch.long)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(module(x), labels).backward()
-        optimizer.step()
-
-    step()
-    optimizer.zero_grad()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        step()
-    now = peak = 0
-    for event in recorded.profiler.kineto_results.events():  # type: ignore[union-attr]
-        if event.name() == "[memory]":
-            now += event.nbytes()
-            peak = max(peak, now)
-    weights = sum(4 * p.numel() for p in module.parameters())
-    return peak + 2 * weights
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "batch"),
-    [
-        ("auto", (32, 32, 3), 16),
-        ("resnet18-cifar", (32, 32, 3), 4),
-        ("lenet5", (32, 32, 1), 64),
-        ("vgg11", (64, 64, 3), 4),
-        ("densenet121", (64, 64, 3), 4),
-        ("googlenet", (96, 96, 3), 4),
-    ],
-)
-def test_predicted_memory_is_near_the_measured(
-    name: str, size: tuple[int, int, int], batch: int
-) -> None:
-    net = load_net(name) if name != "auto" else auto_net(
-        size=size[:2], channels=3, classes=10, images=50_000
-    )[0]  # fmt: skip
-    predicted = net.summary(size, batch=batch).memory_bytes
-    x = torch.rand(batch, size[2], *size[:2]).to(memory_format=torch.channels_last)
-    module = net.build(size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    assert predicted == pytest.approx(measured_peak(module, x), rel=0.2)
-
-
-def test_every_kind_of_layer_has_a_predicted_memory() -> None:
-    text = "local3-4 lrn l2pool2 maxpool2 unpool2 dropout0.5 gelu identity (skip + relu) fc-3"
-    one = parse_net(text).summary((8, 8, 2), batch=1).memory_bytes
-    two = parse_net(text).summary((8, 8, 2), batch=2).memory_bytes
-    assert one < two < 2 * one
 
 
 def test_predicted_time_grows_with_the_batch_and_the_net() -> None:
