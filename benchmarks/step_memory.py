@@ -86,9 +86,8 @@ class Training:
         """Bytes that are there before a step."""
         parameters = sum(2 * p.nbytes for p in self.module.parameters())
         buffers = sum(b.nbytes for b in self.module.buffers())
-        positions = sum(
-            getattr(m, "positions", self.labels[:0]).nbytes for m in self.module.modules()
-        )
+        pools = [m for m in self.module.modules() if isinstance(m, RememberingMaxPool)]
+        positions = sum(pool.positions.nbytes for pool in pools)
         return parameters + buffers + positions + self.images.nbytes + self.labels.nbytes
 
     def peak(self) -> int:
