@@ -28,6 +28,8 @@ COMMANDS = (
     "nets",
     "datasets",
     "filter",
+    "backprop",
+    "check-gradient",
 )
 
 
