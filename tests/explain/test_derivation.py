@@ -66,6 +66,7 @@ def test_a_step_that_is_used_twice_is_drawn_once():
         ("relu(x)", {"x": -2}, ["df/dx = 0, since x < 0"]),
         ("relu(x)", {"x": 0}, ["df/dx = 0, since x = 0 is a corner, where 0 is the usual choice"]),
         ("abs(x)", {"x": -2}, ["df/dx = -1, since x < 0"]),
+        ("abs(x)", {"x": 0}, ["df/dx = 0, since x = 0 is a corner, where 0 is the usual choice"]),
         ("max(x, y)", {"x": 1, "y": 4}, ["df/dx = 0, since x < y", "df/dy = 1, since x < y"]),
         ("min(x, y)", {"x": 1, "y": 4}, ["df/dx = 1, since x < y", "df/dy = 0, since x < y"]),
         ("max(x, 2)", {"x": 2}, ["df/dx = 0.5, since x = 2"]),
@@ -252,6 +253,8 @@ def test_any_text_is_an_answer_or_an_error(text):
 def test_the_function():
     found = striate.backprop("(x + y) * z", at={"x": -2, "y": 5, "z": -4})
     assert found.derivatives["z"] == 3
+    with pytest.raises(ExpressionError, match="`x` has no value"):
+        striate.backprop("x * y")
     with pytest.raises(
         UsageError, match=r"an expression has no seed \(give a net its input size\)"
     ):

@@ -174,6 +174,15 @@ def test_the_first_step_of_lbfgs_goes_down_the_gradient_and_the_next_ones_use_cu
     assert loss(second) < loss(first - 0.5 * bowl(first))
 
 
+def test_lbfgs_ends_where_the_gradient_does_not_lead_down():
+    wrong = lbfgs(
+        np.ones(2), lambda theta: float(CURVATURES @ theta**2), lambda t: -bowl(t), steps=5
+    )
+    assert list(wrong) == []
+    at_the_minimum = lbfgs(np.zeros(2), lambda theta: float(theta @ theta), bowl, steps=5)
+    assert list(at_the_minimum) == []
+
+
 def images_gradient(theta, place):
     """The gradient of (theta - place)^2 / 2: the empirical risk has its minimum at the mean."""
     return theta - place

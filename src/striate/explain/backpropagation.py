@@ -38,12 +38,12 @@ def backprop(
       df/dx = df/dq * dq/dx = -4 * 1 = -4
       df/dy = df/dq * dq/dy = -4 * 1 = -4
     <BLANKLINE>
-    graph        value  df/d(node)
-    f = q * z      -12           1
-    ├─ q = x + y     3          -4
-    │  ├─ x         -2          -4
-    │  └─ y          5          -4
-    └─ z            -4           3
+    graph         value  df/d(node)
+    f = q * z       -12           1
+    ├─ q = x + y      3          -4
+    │  ├─ x          -2          -4
+    │  └─ y           5          -4
+    └─ z             -4           3
 
     Args:
         expression: Such as `q = x + y; f = q * z`, with + - * / ** and the functions exp, log,
