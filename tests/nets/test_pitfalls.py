@@ -62,9 +62,9 @@ def test_weights_that_only_see_padding_and_the_layers_that_share_the_fault() -> 
 
 
 def test_vgg16_on_32_pixels_still_uses_all_its_weights_and_on_16_does_not_fit() -> None:
-    assert not load_net("vgg16").adapted_to((32, 32, 3)).summary().warnings
+    assert not load_net("vgg16").summary((32, 32, 3)).warnings
     with pytest.raises(NetError, match="larger than its input"):
-        load_net("vgg16").adapted_to((16, 16, 3)).summary()
+        load_net("vgg16").summary((16, 16, 3))
 
 
 @st.composite
@@ -200,3 +200,13 @@ def test_heads_that_only_add_up_parts(head: str) -> None:
     (warning,) = warnings(f"conv5x3-8 relu {head}", 32, 32, 3)
     assert warning.startswith(head.split(maxsplit=1)[0] + " on 32x32x8")
     assert "sees 5x3 pixels" in warning
+
+
+def test_windows_too_large_to_look_at_are_left_alone() -> None:
+    assert not warnings("conv2000x1-1p1999x0", 10, 1, 1)
+
+
+def test_no_smaller_window_is_offered_where_none_gives_the_same() -> None:
+    (warning,) = warnings("conv2x1-1/2x1p1x0d2x1", 2, 1, 1)
+    assert warning.startswith("conv2x1-1/2x1p1x0d2x1 on 2x1x1 (conv1): 1 of the 2 weights")
+    assert warning.endswith("would use them")

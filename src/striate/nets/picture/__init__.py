@@ -8,7 +8,7 @@ from striate.errors import NetError
 from striate.nets.graph import Volume
 from striate.nets.picture import svg
 from striate.nets.picture.blocks import Block, Fork, Frame, Node, picture_blocks
-from striate.nets.picture.tiles import Scale, Tile, rows, tile
+from striate.nets.picture.tiles import Ruler, Tile, rows, tile
 from striate.nets.shapes import Traced
 from striate.nets.syntax import Text
 
@@ -34,10 +34,12 @@ def draw_picture(text: Text, traced: Traced, caption: str) -> str:
     image = Block("input", "input", traced.input)
     nodes = (image, *picture_blocks(text, traced.chain))
     everything = list(_inside(nodes))
-    if len(everything) > MOST_BLOCKS:
-        raise _too_large(f"{len(everything):,} blocks; the limit is {MOST_BLOCKS}")
-    scale = Scale([node.volume for node in everything])
-    drawn = _page([tile(node, scale) for node in nodes], everything, caption, traced.input)
+    forks = (node.branches for node in everything if isinstance(node, Fork))
+    count = len(everything) + sum(branches.count(()) for branches in forks)
+    if count > MOST_BLOCKS:
+        raise _too_large(f"{count:,} blocks and branches; the limit is {MOST_BLOCKS}")
+    ruler = Ruler([node.volume for node in everything])
+    drawn = _page([tile(node, ruler) for node in nodes], everything, caption, traced.input)
     if len(drawn.encode()) > LARGEST_FILE:
         raise _too_large(f"more than {LARGEST_FILE // 1000} KB")
     return drawn

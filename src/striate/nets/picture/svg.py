@@ -114,8 +114,8 @@ def document(size: tuple[float, float], marks: str, *, title: str, description: 
     """The file: it stands alone, asks for nothing and runs nothing."""
     width, height = map(_n, size)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" text-anchor="middle" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="striate-net" text-anchor="middle" '
+        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" '
         'aria-labelledby="title description">\n'
         f'<title id="title">{escape(title)}</title>\n'
         f'<desc id="description">{escape(description)}</desc>\n'
@@ -127,35 +127,46 @@ def document(size: tuple[float, float], marks: str, *, title: str, description: 
 
 
 def _style() -> str:
-    still = (
-        f".word{{font:500 {LABEL_SIZE}px {_MONO}}}"
-        f".times{{font:700 {LABEL_SIZE}px {_MONO}}}"
-        f".volume{{font:{SMALL_SIZE}px {_MONO}}}"
-        f".title{{font:600 {TITLE_SIZE}px {_MONO}}}"
-        f".legend{{font:{LEGEND_SIZE}px {_SANS}}}"
-        ".way{fill:none;stroke-width:1.4}.panel,.sum,.sign{stroke-width:1.2}.sign{stroke-width:1.8}"
-        ".top,.side{stroke-linejoin:round}"
+    """Every rule holds inside the picture alone, also where its file is put into a page."""
+    still = {
+        ".word": f"font:500 {LABEL_SIZE}px {_MONO}",
+        ".times": f"font:700 {LABEL_SIZE}px {_MONO}",
+        ".volume": f"font:{SMALL_SIZE}px {_MONO}",
+        ".title": f"font:600 {TITLE_SIZE}px {_MONO}",
+        ".legend": f"font:{LEGEND_SIZE}px {_SANS}",
+        ".way": "fill:none;stroke-width:1.4",
+        ".panel": "stroke-width:1.2",
+        ".sum": "stroke-width:1.2",
+        ".sign": "stroke-width:1.8",
+        "path": "stroke-linejoin:round",
+    }
+    return (
+        f"{_rules(still)}{_rules(_colours(0))}"
+        f"@media (prefers-color-scheme:dark){{{_rules(_colours(1))}}}"
     )
-    return f"{still}{_colours(0)}@media (prefers-color-scheme:dark){{{_colours(1)}}}"
 
 
-def _colours(dark: int) -> str:
+def _rules(rules: dict[str, str]) -> str:
+    return "".join(f".striate-net {where}{{{what}}}" for where, what in rules.items())
+
+
+def _colours(dark: int) -> dict[str, str]:
     ink = {name: pair[dark] for name, pair in _INK.items()}
-    rules = [
-        f".paper{{fill:{ink['paper']}}}.word,.times,.title{{fill:{ink['ink']}}}",
-        f".volume,.legend{{fill:{ink['soft']}}}",
-        f".way,.sign{{stroke:{ink['line']}}}.head{{fill:{ink['line']}}}",
-        f".panel{{fill:{ink['faint']};stroke:{ink['border']}}}",
-        f".sum{{fill:{ink['paper']};stroke:{ink['line']}}}",
-    ]
+    rules = {
+        ".paper": f"fill:{ink['paper']}",
+        ".panel": f"fill:{ink['faint']};stroke:{ink['border']}",
+        ".sum": f"fill:{ink['paper']};stroke:{ink['line']}",
+        ".head": f"fill:{ink['line']}",
+        **dict.fromkeys((".way", ".sign"), f"stroke:{ink['line']}"),
+        **dict.fromkeys((".word", ".times", ".title"), f"fill:{ink['ink']}"),
+        **dict.fromkeys((".volume", ".legend"), f"fill:{ink['soft']}"),
+    }
     for kind, pair in _FILL.items():
         fill = pair[dark]
-        rules.append(
-            f".{kind} path{{fill:{fill};stroke:{ink['paper']};stroke-width:.8}}"
-            f".{kind} .top{{fill:{_mixed(fill, '#ffffff', 0.35)}}}"
-            f".{kind} .side{{fill:{_mixed(fill, '#000000', 0.22)}}}"
-        )
-    return "".join(rules)
+        rules[f".{kind} path"] = f"fill:{fill};stroke:{ink['paper']};stroke-width:.8"
+        rules[f".{kind} .top"] = f"fill:{_mixed(fill, '#ffffff', 0.35)}"
+        rules[f".{kind} .side"] = f"fill:{_mixed(fill, '#000000', 0.22)}"
+    return rules
 
 
 def _mixed(colour: str, other: str, share: float) -> str:

@@ -52,7 +52,7 @@ class Tile:
     head: bool = True
 
 
-class Scale:
+class Ruler:
     """Lengths in pixels. Each goes with the root of what it stands for: 224 and 7 both show."""
 
     def __init__(self, volumes: Sequence[Volume]) -> None:
@@ -74,15 +74,15 @@ def _single(volume: Volume) -> bool:
     return volume.height == volume.width == 1
 
 
-def tile(node: Node, scale: Scale) -> Tile:
+def tile(node: Node, ruler: Ruler) -> Tile:
     """A node laid out."""
     match node:
         case Block():
-            return _block(node, scale)
+            return _block(node, ruler)
         case Fork():
-            return _fork(node, scale)
+            return _fork(node, ruler)
         case Frame():
-            return _frame(node, scale)
+            return _frame(node, ruler)
 
 
 def row(tiles: Sequence[Tile]) -> Tile:
@@ -162,8 +162,8 @@ def _stacked(laid: list[Tile], width: float) -> Tile:
     return Tile(right - left, first.above, y + laid[-1].below, 0, right, "".join(marks + ties))
 
 
-def _block(block: Block, scale: Scale) -> Tile:
-    depth, height, back = scale.box(block.volume)
+def _block(block: Block, ruler: Ruler) -> Tile:
+    depth, height, back = ruler.box(block.volume)
     copies = min(block.count, MOST_COPIES)
     step = depth + 3
     drawn = step * (copies - 1) + depth + back
@@ -213,12 +213,11 @@ def _lines(words: Sequence[str]) -> list[str]:
     return [*kept, f"and {len(words) - sum(len(line.split()) for line in kept):,} more"]
 
 
-def _frame(frame: Frame, scale: Scale) -> Tile:
-    inner = row([tile(node, scale) for node in frame.body])
+def _frame(frame: Frame, ruler: Ruler) -> Tile:
+    inner = row([tile(node, ruler) for node in frame.body])
     times = f"x{frame.count}" if frame.count > 1 else ""
     title = frame.title
-    if len(title) > LONGEST_TITLE:
-        title = title[: LONGEST_TITLE - 3] + "..."
+    title = title if len(title) <= LONGEST_TITLE else title[: LONGEST_TITLE - 3] + "..."
     header = svg.text_width(f"{title}  {times}", svg.TITLE_SIZE) + 2 * PAD
     width = max(inner.width + 2 * PAD, header)
     left = (width - inner.width) / 2
@@ -242,36 +241,51 @@ def _frame(frame: Frame, scale: Scale) -> Tile:
     )
 
 
-def _fork(fork: Fork, scale: Scale) -> Tile:
-    lanes = [row([tile(n, scale) for n in branch]) for branch in fork.branches if branch]
+def _fork(fork: Fork, ruler: Ruler) -> Tile:
+    lanes = [row([tile(node, ruler) for node in branch]) for branch in fork.branches if branch]
     skips = len(fork.branches) - len(lanes)
     heights = _heights(lanes, skips)
-    width = max((lane.width for lane in lanes), default=60.0)
-    joined = _joined(fork, scale)
-    split, end = TURN / 2, TURN + 10 + width + 10
-    merged = (end + TURN, 0.0)
-    marks = []
-    for lane, y in zip(lanes, heights[skips:], strict=True):
-        x = TURN + 10 + (width - lane.width) / 2
-        way = [(0.0, 0.0), (split, 0.0), (split, y), (x + lane.enter, y)]
-        marks.append(svg.line(way, arrow=lane.head))
-        marks.append(svg.moved(x, y, lane.marks))
-        marks.append(svg.line([(x + lane.leave, y), (end, y), (end, 0), merged]))
-    for y in heights[:skips]:
-        marks.append(svg.line([(0, 0), (split, 0), (split, y), (end, y), (end, 0), merged]))
-    x = end + TURN
-    marks.append(svg.line([(end + TURN / 2, 0), (x + joined.enter, 0)], arrow=True))
-    marks.append(svg.moved(x, 0, joined.marks))
-    tops = [lane.above - y for lane, y in zip(lanes, heights[skips:], strict=True)]
-    bottoms = [lane.below + y for lane, y in zip(lanes, heights[skips:], strict=True)]
+    laid = list(zip(lanes, heights[skips:], strict=True))
+    width = max(map(_with_label, lanes), default=2 * GAP)
+    joined = _joined(fork, ruler)
+    merge = TURN + 10 + width + 10
+    x = merge + TURN
+    marks = [
+        *(_skip(y, merge) for y in heights[:skips]),
+        *(_lane(lane, y, merge) for lane, y in laid),
+        svg.line([(merge + TURN / 2, 0), (x + joined.enter, 0)], arrow=True),
+        svg.moved(x, 0, joined.marks),
+    ]
     return Tile(
         width=x + joined.width,
-        above=max(joined.above, *tops, *(6 - y for y in heights[:skips])),
-        below=max(joined.below, *bottoms, *(6 + y for y in heights[:skips])),
+        above=max([joined.above, 6 - heights[0], *(lane.above - y for lane, y in laid)]),
+        below=max([joined.below, *(lane.below + y for lane, y in laid)]),
         enter=0,
         leave=x + joined.leave,
         marks="".join(marks),
         head=False,
+    )
+
+
+def _with_label(lane: Tile) -> float:
+    return lane.width + (_gap(lane) if lane.after else 0)
+
+
+def _skip(y: float, merge: float) -> str:
+    """The way of a branch that does nothing."""
+    split = TURN / 2
+    return svg.line([(0, 0), (split, 0), (split, y), (merge, y), (merge, 0), (merge + TURN, 0)])
+
+
+def _lane(lane: Tile, y: float, merge: float) -> str:
+    """A branch in the middle of the room between the split and the merge, and its ways."""
+    split, wide = TURN / 2, _with_label(lane)
+    x = (TURN + merge - wide) / 2
+    into = [(0.0, 0.0), (split, 0.0), (split, y), (x + lane.enter, y)]
+    out = [(x + lane.leave, y), (merge, y), (merge, 0.0), (merge + TURN, 0.0)]
+    label = svg.text(x + (lane.width + wide) / 2, y - 6, lane.after, "volume")
+    return "".join(
+        [svg.moved(x, y, lane.marks), svg.line(into, arrow=lane.head), svg.line(out), label]
     )
 
 
@@ -292,9 +306,9 @@ def _heights(lanes: list[Tile], skips: int) -> list[float]:
     return [*(top - 10 - 12 * i for i in reversed(range(skips))), *places]
 
 
-def _joined(fork: Fork, scale: Scale) -> Tile:
+def _joined(fork: Fork, ruler: Ruler) -> Tile:
     if fork.join == "concat":
-        return _block(Block("concat", "other", fork.volume, after=fork.after), scale)
+        return _block(Block("concat", "other", fork.volume, after=fork.after), ruler)
     words, volume = _lines(fork.after), str(fork.volume)
     widths = [svg.text_width(word, svg.LABEL_SIZE) for word in words]
     width = max(2 * RADIUS, svg.text_width(volume, svg.SMALL_SIZE), *widths, 0)
