@@ -147,7 +147,8 @@ def _loss(
         raise UsageError(f"{outputs.size} outputs cannot be compared with {image.size} inputs")
     target = image.reshape(outputs.shape)
     gradient = reconstruction_gradient(outputs, target)
-    return "the reconstruction error", reconstruction(outputs, target), gradient
+    words = "the reconstruction error, the image held fixed as the target"
+    return words, reconstruction(outputs, target), gradient
 
 
 def _loss_of_label(outputs: Array, loss: str, classes: int, label: int) -> tuple[str, float, Array]:
