@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -284,7 +285,7 @@ def test_large_nets_are_drawn_or_refused_soon(text: str) -> None:
 def test_a_file_that_would_be_too_large_is_refused() -> None:
     """Few blocks, but each with a long list of layers in front of it and behind it."""
     values = " ".join(f"bnm0.{n:06d}e0.{n:06d}" for n in range(1, 9))
-    text = f"a(n) = {values} conv3-n (conv1-n {values} | conv1-n {values})\n"
+    text = f"a(n) = {values} conv3-n {values} (relu {values} | conv1-n {values}) {values}\n"
     uses = " ".join(f"a({n})" for n in range(100_000, 100_150))
     with pytest.raises(NetError, match="too large for a picture: more than 500 KB"):
         drawn(text + uses, 1, 1, 1)
@@ -295,6 +296,12 @@ def test_the_largest_picture_is_within_the_limit() -> None:
     with pytest.raises(NetError, match=f"limit is {MOST_BLOCKS}"):
         drawn(words + " conv3-1 conv3-2 conv3-3", 64, 64, 1)
     assert len(drawn(words, 64, 64, 1).encode()) <= LARGEST_FILE
+
+
+def test_the_picture_in_the_docs_is_what_is_drawn() -> None:
+    """Else: striate show resnet18 --picture docs/pictures/resnet18.svg."""
+    path = Path(__file__).parents[2] / "docs" / "pictures" / "resnet18.svg"
+    assert path.read_text(encoding="utf-8") == load_net("resnet18").picture()
 
 
 @pytest.mark.browser
