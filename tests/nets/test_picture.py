@@ -270,13 +270,13 @@ def test_long_titles_are_cut() -> None:
     ],
 )
 def test_large_nets_are_drawn_or_refused_soon(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     picture, reason = "", ""
     try:
         picture = drawn(text, 64, 64, 1)
     except NetError as error:
         reason = str(error)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert len(picture.encode()) <= LARGEST_FILE
     refused = rf"too large for a picture: .*(limit is {MOST_BLOCKS}|500 KB)"
     assert picture or re.search(refused, reason)
