@@ -193,12 +193,12 @@ def _follow(
     norms = iter([float(gradient.double().norm()) for gradient in found])
     by_output = {name: next(norms) for name in outputs}
     by_weights = {
-        name: math.hypot(*[next(norms) for _ in group]) for name, group in weights.items()
+        name: math.hypot(*[next(norms) for _ in group]) if group else None
+        for name, group in weights.items()
     }
-    return kind, [
-        (name, norm, by_weights[name] if weights[name] else None)
-        for name, norm in by_output.items()
-    ]
+    return kind, tuple(
+        LayerFlow(name, texts.get(name, ""), by_output[name], by_weights[name]) for name in outputs
+    )
 
 
 def _weights(chain: nn.Module) -> Iterator[tuple[str, list[nn.Parameter]]]:
