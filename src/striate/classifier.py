@@ -25,13 +25,14 @@ from striate.errors import DivergedError, InterruptedRunError, RecipeError, Term
 from striate.evaluation import fit_temperature, view_logits
 from striate.jobs.finish import trained_model
 from striate.jobs.plan import make_plan
+from striate.jobs.weights import choose_recipe, read_weights
 from striate.model import MODEL_NAME, Model, load_model
 from striate.nets import Net
 from striate.training.events import Events
 from striate.training.folder import RunFolder
 from striate.training.loop import fit
 from striate.training.machine import choose_device, describe_versions, limited_threads
-from striate.training.recipe import Recipe, load_recipe
+from striate.training.recipe import Recipe
 from striate.training.setup import Plan, prepare
 from striate.training.state import TrainingState
 
@@ -60,7 +61,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         net: A net, its text, name or file, or "auto". Its head is given the classes of y.
-        recipe: A recipe, its name, or its TOML file.
+        recipe: A recipe, its name, or its TOML file; "auto" is `fast`, or `finetune` where
+            settings={"transfer.weights": FILE} names weights to start from.
         epochs: E; None leaves it to the recipe.
         settings: Dotted fields of the recipe to change, as {"optimizer.lr": 0.1}.
         image_shape: (H, W) or (H, W, C) of the images in rows of pixels.
@@ -90,7 +92,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         net: str | Net = "auto",
-        recipe: str | Path | Recipe = "fast",
+        recipe: str | Path | Recipe = "auto",
         epochs: int | None = None,
         settings: Mapping[str, object] | None = None,
         image_shape: tuple[int, ...] | None = None,
@@ -245,7 +247,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.model_ = model
 
     def _full_recipe(self) -> Recipe:
-        recipe = self.recipe if isinstance(self.recipe, Recipe) else load_recipe(self.recipe)
+        recipe = choose_recipe(self.recipe, self.settings or {})
         if self.epochs is not None and "epochs" in (self.settings or {}):
             raise RecipeError("epochs is given twice: by itself, and in the settings")
         epochs = recipe.epochs if self.epochs is None else self.epochs
@@ -273,7 +275,7 @@ def _trained_state(plan: Plan, data: Data) -> TrainingState:
         limited_threads(plan.threads),
         tempfile.TemporaryDirectory(prefix="striate-") as scratch,
     ):
-        task, state = prepare(plan, data)
+        task, state = prepare(plan, data, weights=read_weights(plan, data))
         folder = RunFolder.create(Path(scratch) / "run")
         try:
             fit(task, state, folder, Events())

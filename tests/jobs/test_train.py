@@ -84,6 +84,7 @@ def test_run_json_records_every_choice(finished_run, tiny_data):
         "device",
         "precision",
         "threads",
+        "weights",
         "versions",
         "machine",
         "notes",

@@ -6,14 +6,14 @@ from striate.errors import RecipeError
 from striate.training.recipe import Recipe, load_recipe, recipe_from_json, recipe_names
 
 
-@pytest.mark.parametrize("name", ["fast", "lecture", "thorough"])
+@pytest.mark.parametrize("name", ["fast", "finetune", "lecture", "thorough"])
 def test_named_recipe_survives_json(name):
     recipe = load_recipe(name)
     assert recipe_from_json(recipe.model_dump(mode="json")) == recipe
 
 
 def test_the_names_are_the_files():
-    assert recipe_names() == ["fast", "lecture", "thorough"]
+    assert recipe_names() == ["fast", "finetune", "lecture", "thorough"]
 
 
 def test_the_defaults_are_the_fast_recipe():
@@ -91,7 +91,9 @@ def test_a_wrong_file_is_one_clear_line(tmp_path, text, message):
 
 
 def test_an_unknown_name_lists_the_recipes():
-    with pytest.raises(RecipeError, match="no recipe and no file 'quick'.*fast, lecture, thorough"):
+    with pytest.raises(
+        RecipeError, match="no recipe and no file 'quick'.*fast, finetune, lecture, thorough"
+    ):
         load_recipe("quick")
 
 

@@ -21,13 +21,24 @@ Examples:
     striate train cifar10 --workers 2
 
     striate train photos/ --net "[conv3-32 relu maxpool2]*4 gap fc-5" --recipe lecture
+
+    striate train photos/ --weights hf:timm/resnet50.a1_in1k --size 128 --freeze 2
 """
 
 
 def command(
     data: Annotated[str, typer.Argument(help="Folder, CSV, .npz, or the name of a data set")],
     net: Annotated[str, typer.Option(help="Net text, name or file")] = "auto",
-    recipe: Annotated[str, typer.Option(help="Recipe name or TOML file")] = "fast",
+    recipe: Annotated[
+        str, typer.Option(help="Recipe name or TOML file; auto: fast, or finetune with --weights")
+    ] = "auto",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Start from a safetensors file, or hf:OWNER/NAME[@REVISION] on the hub"),
+    ] = None,
+    freeze: Annotated[
+        int | None, typer.Option(help="Stages that keep the weights they start from")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="One field of the recipe, as optimizer.lr=0.1; may be repeated"),
@@ -69,6 +80,8 @@ def command(
     named = {
         "epochs": epochs,
         "workers": workers,
+        "transfer.weights": weights,
+        "transfer.freeze": freeze,
         "stop.seconds": None if time is None else read_duration(time),
         "data.size": size,
         "data.validation": validation,
@@ -77,7 +90,7 @@ def command(
     }
     for name, value in named.items():
         if value is not None and name in chosen:
-            plain = name.removeprefix("data.").replace("_", "-")
+            plain = name.removeprefix("data.").removeprefix("transfer.").replace("_", "-")
             option = "time" if name == "stop.seconds" else plain
             hint = "give one of them"
             raise UsageError(f"--{option} and --set {name}=... are the same setting", hint=hint)

@@ -37,6 +37,7 @@ def resize_data(data: Data, request: Request) -> Data:
         data,
         images=images,
         resize=preprocessing.resize,
+        interpolation=preprocessing.interpolation,
         background=preprocessing.background,
         origin=None,  # scaled once more: its source scaled once would give other pixels
     )
@@ -94,6 +95,7 @@ def assemble_files(
         ),
         root=source.root,
         resize=request.resize,
+        interpolation=request.interpolation,
         background=request.preprocessing([(1, 1)], grey=store.images.shape[3] == 1).background,
         near_searched=True,
     )

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from striate.data.findings import find_problems
 from striate.data.hashing import digest_images, manifest_hash
-from striate.data.preprocessing import Preprocessing, Resize
+from striate.data.preprocessing import Interpolation, Preprocessing, Resize
 from striate.data.problem import Problem, by_weight
 from striate.data.records import ArraySource, Origin
 from striate.data.sources.arrays import read_arrays
@@ -41,6 +41,7 @@ class Data:
         root: The folder or file it came from.
         mirror: Whether a mirrored image keeps its class; None where nobody said.
         resize: How images were brought to one size.
+        interpolation: How pixels were weighted at that.
         background: What transparent pixels were laid on.
         near_searched: Whether `problems` names the near duplicates.
         origin: What to ask `load_data` for to get the same again; None where that cannot be said,
@@ -59,6 +60,7 @@ class Data:
     root: Path | None = None
     mirror: bool | None = None
     resize: Resize = "squash"
+    interpolation: Interpolation = "bilinear"
     background: tuple[int, ...] = ()
     near_searched: bool = False
     origin: Origin | None = None
@@ -131,6 +133,7 @@ class Data:
             size=(height, width),
             channels=channels,
             resize=self.resize,
+            interpolation=self.interpolation,
             background=self.background,
             mean=mean,
             std=std,

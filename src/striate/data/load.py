@@ -54,7 +54,26 @@ def load_data(
         ResourceError: If decoded images cannot be stored.
         UsageError: If an argument is out of range.
     """
-    request = make_request(size, resize, background)
+    return load_requested(
+        source,
+        make_request(size, resize, background),
+        follow_links=follow_links,
+        progress=progress,
+        cache=cache,
+        threads=threads,
+    )
+
+
+def load_requested(
+    source: Source,
+    request: Request,
+    *,
+    follow_links: bool = False,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+    threads: int | None = None,
+) -> Data:
+    """As `load_data`, with all that can be asked for: also the interpolation and `photo_side`."""
     if isinstance(source, Data):
         return resize_data(source, request)
     if isinstance(source, tuple):
@@ -66,7 +85,8 @@ def load_data(
         data = resize_data(Data.from_source(found), request)
     else:
         data = assemble_files(found, request, cache=cache, threads=threads, progress=progress)
-    return replace(data, origin=Origin(named, size, resize, background, follow_links))
+    asked = (request.size, request.resize, request.background)
+    return replace(data, origin=Origin(named, *asked, follow_links))
 
 
 def make_request(size: int, resize: str, background: tuple[int, ...] | None) -> Request:

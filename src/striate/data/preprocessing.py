@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Resize = Literal["squash", "crop", "pad"]
 RESIZES: tuple[str, ...] = get_args(Resize)
+Interpolation = Literal["bilinear", "bicubic"]
 WHITE = 255
 LARGEST_SIDE = 4096  # pixels; more than any net here takes
 
@@ -23,8 +24,10 @@ class Preprocessing(BaseModel):
         channels: 1 for grey, 3 for red, green, blue.
         resize: `squash` scales each side by itself; `crop` scales the shorter side and cuts the
             middle out; `pad` scales the longer side and fills the rest with the background.
+        interpolation: How pixels are weighted while scaling; both widen their window to shrink.
         background: What is behind transparent pixels and beside padded ones; white unless said.
-        mean: Of each channel over the training images, on the scale of 0 to 1.
+        mean: Of each channel over the training images, on the scale of 0 to 1; with pretrained
+            weights, over those that these were trained on.
         std: The standard deviation, likewise.
     """
 
@@ -33,6 +36,7 @@ class Preprocessing(BaseModel):
     size: tuple[_Side, _Side]
     channels: Literal[1, 3]
     resize: Resize = "squash"
+    interpolation: Interpolation = "bilinear"
     background: tuple[_Level, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[Annotated[float, Field(gt=0)], ...] = ()

@@ -15,10 +15,10 @@ import numpy as np
 from striate.data.decode import BadImage, ImageFacts, decode_bytes, inspect_file, read_file
 from striate.data.download import Progress
 from striate.data.hashing import digest_bytes
-from striate.data.preprocessing import Preprocessing, Resize
+from striate.data.preprocessing import Interpolation, Preprocessing, Resize
 from striate.data.problem import Problem
 from striate.data.records import ImageFile
-from striate.data.resize import Pixels, choose_size
+from striate.data.resize import PHOTO_SIDE, Pixels, choose_size
 
 _INSPECTED = 512  # files whose headers one thread reads at a time
 _MOST_FILES, _MOST_BYTES = 32, 1 << 22  # of pixels, that one thread decodes at a time
@@ -35,25 +35,33 @@ _REMARKS = {
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a store: `size` 0 chooses one, `background` None is white."""
+    """What is asked of a store: `size` 0 chooses, by `photo_side`; `background` None is white."""
 
     size: int = 0
     resize: Resize = "squash"
     background: tuple[int, ...] | None = None
+    interpolation: Interpolation = "bilinear"
+    photo_side: int = PHOTO_SIDE
 
     def to_json(self) -> list[object]:
-        """For the store's key."""
-        return [self.size, self.resize, self.background]
+        """For the store's key, which the defaults that came later leave as it was."""
+        usual = (self.interpolation, self.photo_side) == ("bilinear", PHOTO_SIDE)
+        later = [] if usual else [self.interpolation, self.photo_side]
+        return [self.size, self.resize, self.background, *later]
 
     def preprocessing(self, sizes: Iterable[tuple[int, int]], *, grey: bool) -> Preprocessing:
         """Settle size and channels by the images there are."""
-        size = (self.size, self.size) if self.size else choose_size(sizes)
+        size = (self.size, self.size) if self.size else choose_size(sizes, self.photo_side)
         channels: Literal[1, 3] = 1 if grey else 3
         background = self.background or (255,)
         if len(background) != channels:
             background = (round(sum(background) / len(background)),) * channels
         return Preprocessing(
-            size=size, channels=channels, resize=self.resize, background=background
+            size=size,
+            channels=channels,
+            resize=self.resize,
+            interpolation=self.interpolation,
+            background=background,
         )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data import TEST, Data, load_data
+from striate.data import TEST, Data
+from striate.data.load import load_requested, make_request
 from striate.errors import DataError, ModelError, StriateWarning, UsageError
 from striate.evaluation import VIEWS, Evaluation, evaluate_logits, view_logits
 from striate.jobs.predict import open_model
@@ -145,14 +146,12 @@ def _data_selection(
 def _load_for(model: Model, source: Any, follow_links: bool, progress: Progress | None) -> Data:
     preprocessing = model.preprocessing
     height, width = preprocessing.size
-    return load_data(
-        source,
-        size=height if height == width else 0,
-        resize=preprocessing.resize,
-        background=preprocessing.background,
-        follow_links=follow_links,
-        progress=progress,
+    side = height if height == width else 0
+    request = replace(
+        make_request(side, preprocessing.resize, preprocessing.background),
+        interpolation=preprocessing.interpolation,
     )
+    return load_requested(source, request, follow_links=follow_links, progress=progress)
 
 
 def _match_classes(model: Model, data: Data) -> NDArray[np.int64]:

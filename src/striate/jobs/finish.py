@@ -86,7 +86,7 @@ def trained_model(
         net=plan.net,
         module=module.eval(),
         classes=data.classes,
-        preprocessing=data.preprocessing,
+        preprocessing=plan.preprocessing(data),
         temperature=1.0,
         provenance=provenance,
     )
@@ -94,12 +94,14 @@ def trained_model(
 
 def _provenance(plan: Plan, data: Data, folder: RunFolder) -> dict[str, Any]:
     description = read_run(folder.path)
+    start = {} if plan.start is None else {"weights": plan.start.model_dump(mode="json")}
     return {
         "run": folder.path.name,
         "created": description["created"],
         "manifest_hash": data.manifest_hash,
         "seed": plan.seed,
         "versions": description["versions"],
+        **start,
     }
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from striate.data import Data, load_data
+from striate.data import Data
+from striate.data.load import load_requested, make_request
+from striate.data.resize import PHOTO_SIDE
 from striate.errors import CheckpointError, UsageError
 from striate.training.recipe import DataChoices, recipe_from_json
 
@@ -15,14 +18,12 @@ def load_choices(
     source: Any, choices: DataChoices, progress: Callable[[int, int], None] | None
 ) -> Data:
     """Load data as a recipe says; see `load_data` for the arguments and the errors."""
-    return load_data(
-        source,
-        size=choices.size,
-        resize=choices.resize,
-        background=choices.background,
-        follow_links=choices.follow_links,
-        progress=progress,
+    request = replace(
+        make_request(choices.size, choices.resize, choices.background),
+        interpolation=choices.interpolation or "bilinear",
+        photo_side=choices.photo_size or PHOTO_SIDE,
     )
+    return load_requested(source, request, follow_links=choices.follow_links, progress=progress)
 
 
 def load_again(

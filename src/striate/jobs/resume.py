@@ -12,6 +12,7 @@ from striate.jobs.finish import finish
 from striate.jobs.reload import load_again
 from striate.jobs.run import Run
 from striate.jobs.splits import read_splits
+from striate.jobs.weights import read_weights
 from striate.training.checkpoint import list_checkpoints, restore_latest
 from striate.training.events import Events
 from striate.training.folder import RunFolder, read_measurements, read_run
@@ -53,8 +54,10 @@ def resume(
         images = _load(description, data, events, folder.path)
         with led_team(plan, images, folder.path) as team:
             with limited_threads(plan.threads):  # the whitening's sums depend on them too
-                task, state = prepare(plan, images, team)
-                if _has_begun(folder):
+                begun = _has_begun(folder)
+                weights = None if begun else read_weights(plan, images)
+                task, state = prepare(plan, images, team, weights=weights)
+                if begun:
                     for note in restore_latest(folder.checkpoints, state, task.identity):
                         folder.log(note)
                         events.say(note)

@@ -16,7 +16,9 @@ from striate.jobs.plan import make_plan
 from striate.jobs.reload import load_choices
 from striate.jobs.remarks import describe_problems, describe_split
 from striate.jobs.run import Run
+from striate.jobs.weights import choose_recipe, read_weights, with_image_choices
 from striate.model import write_atomically
+from striate.model.pretrained import open_pretrained
 from striate.nets import Net
 from striate.training.checkpoint import state_bytes
 from striate.training.events import Events
@@ -29,7 +31,7 @@ from striate.training.processes import (
     processes_of_torchrun,
     work_along,
 )
-from striate.training.recipe import Recipe, load_recipe
+from striate.training.recipe import Recipe
 from striate.training.setup import Plan, prepare
 
 FORMAT = 1
@@ -41,7 +43,7 @@ def train(
     data: str | Path | Data | tuple[Any, Any],
     *,
     net: str | Net = "auto",
-    recipe: str | Path | Recipe = "fast",
+    recipe: str | Path | Recipe = "auto",
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
@@ -55,13 +57,15 @@ def train(
         data: A folder, a CSV or TSV, an .npz, a name such as "cifar10", a `Data`, or a pair of
             arrays: images uint8 (N, H, W) or (N, H, W, C), and labels (N,).
         net: A text in the net notation, a name, a file, or "auto" to choose by the images.
-        recipe: A recipe, its name, or its TOML file.
+        recipe: A recipe, its name, or its TOML file; "auto" is `fast`, or `finetune` where
+            `transfer.weights` names weights to start from.
         seed: A run is a function of the data, the recipe and this.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         out: The run folder; `runs/<data>-<n>` if not given.
         events: Who is told what happens.
         settings: Dotted fields of the recipe to change, as {"optimizer.lr": 0.1}.
-        fields: Fields of the recipe to change, as epochs=20; workers=2 trains with two processes.
+        fields: Fields of the recipe to change, as epochs=20; workers=2 trains with two processes;
+            transfer={"weights": "resnet50.safetensors", "freeze": 2} starts from weights.
 
     Returns:
         The finished run: paths, figures, evaluations.
@@ -78,16 +82,21 @@ def train(
     if is_follower():
         return Run.from_json(work_along())
     events = events or Events()
-    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    chosen = choose_recipe(recipe, {**(settings or {}), **fields})
     together = processes_of_torchrun()
     started = {"workers": together} if together > 1 else {}
     twice = sorted({*(settings or {})} & {*fields})
     if twice:
         raise UsageError(f"{twice[0]} is given twice: by itself, and in the settings")
     chosen = chosen.with_settings({**started, **(settings or {}), **fields})
+    source = chosen.transfer.weights
+    pretrained = open_pretrained(source) if source else None
+    chosen = with_image_choices(chosen, pretrained)
     loaded, chosen = _load(data, chosen, events)
     images = loaded.split(validation=chosen.data.validation, test=chosen.data.test, seed=seed)
-    plan, notes = make_plan(images, net=net, recipe=chosen, seed=seed, device=device)
+    plan, notes = make_plan(
+        images, net=net, recipe=chosen, seed=seed, device=device, pretrained=pretrained
+    )
     notes += describe_split(loaded, images, given={**(settings or {}), **fields})
     folder = RunFolder.create(Path(out)) if out is not None else _next_folder(images.name)
     try:
@@ -96,7 +105,7 @@ def train(
             events.say(note)
         with led_team(plan, images, folder.path) as team:
             with limited_threads(plan.threads):  # the whitening's sums depend on them too
-                task, state = prepare(plan, images, team)
+                task, state = prepare(plan, images, team, weights=read_weights(plan, images))
                 folder.require_space(CHECKPOINTS_THAT_MUST_FIT * state_bytes(state))
                 write_atomically(folder.path / "split.csv", images.manifest())
                 description = describe_run(plan, images, notes=notes)
@@ -151,11 +160,20 @@ def _load(
                 hint="give the size to load_data",
             )
         if data.origin is None:
-            return data, recipe.with_settings({"data.resize": data.resize})
+            return data, recipe.with_settings(_as_loaded(data))
         # what a later `resume`, `evaluate` or `report` asks the source for
         asked = {f"data.{n}": v for n, v in asdict(data.origin).items() if n != "source"}
-        return data, recipe.with_settings(asked)
+        return data, recipe.with_settings({**asked, **_as_loaded(data)})
     return load_choices(data, recipe.data, events.stored), recipe
+
+
+def _as_loaded(data: Data) -> dict[str, object]:
+    """How the images were scaled, whatever the recipe would have done."""
+    return {
+        "data.resize": data.resize,
+        "data.interpolation": data.interpolation,
+        "data.photo_size": 0,
+    }
 
 
 def _command() -> list[str]:

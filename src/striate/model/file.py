@@ -79,7 +79,7 @@ def read_model_file(path: Path) -> tuple[ModelDocument, NetModule]:
         ModelError: the file is missing, damaged, foreign or hostile.
     """
     with TensorFile(path) as file:
-        document = _read_metadata(file.metadata, path)
+        document = read_metadata(file.metadata, path)
         net = _parse(document, path)
         _check_size(net, document, file)
         module = _build(net, document, path)
@@ -88,7 +88,12 @@ def read_model_file(path: Path) -> tuple[ModelDocument, NetModule]:
     return document, module.eval()
 
 
-def _read_metadata(metadata: dict[str, Any], path: Path) -> ModelDocument:
+def read_metadata(metadata: dict[str, Any], path: Path) -> ModelDocument:
+    """The document of a model file, checked.
+
+    Raises:
+        ModelError: It is none, or one of another version.
+    """
     version = metadata.get("format")
     if "net" not in metadata or "classes" not in metadata:
         raise ModelError("holds tensors, but no model", path=path, hint="give a model.safetensors")

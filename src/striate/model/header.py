@@ -3,7 +3,7 @@
 The format (https://huggingface.co/docs/safetensors): eight bytes, little-endian, the length of the
 header; the header, a JSON object of name -> dtype, shape and offsets; then the bytes of all
 tensors, one after the other. We ask more than the format does: limits on every count, no hole and
-no overlap, and one document of ours under the key `striate`.
+no overlap, and, of our own files, one document under the key `striate`.
 """
 
 import math
@@ -74,12 +74,12 @@ class Header:
 
     Attributes:
         specs: The tensors, in the order of their bytes.
-        metadata: The text of the document under the key `striate`.
+        metadata: The free-form part, text by name; of our own files, the document under `striate`.
         start: The offset of the first tensor's first byte in the file.
     """
 
     specs: tuple[TensorSpec, ...]
-    metadata: str
+    metadata: dict[str, str]
     start: int
 
 
@@ -89,11 +89,13 @@ class HeaderReader:
     Args:
         path: The file's name, for errors.
         error: The class of the errors.
+        foreign: Whether the file may be one that Striate did not write.
     """
 
-    def __init__(self, path: Path, error: type[StriateError]) -> None:
+    def __init__(self, path: Path, error: type[StriateError], *, foreign: bool = False) -> None:
         self._path = path
         self._error = error
+        self._foreign = foreign
 
     def read(self, file: BinaryIO) -> Header:
         """Read the header from the start of `file`.
@@ -125,10 +127,11 @@ class HeaderReader:
             return length
         for magic, what in _FOREIGN.items():
             if start.startswith(magic):
+                ours = "give a model.safetensors that Striate wrote"
                 raise self._error(
                     f"this is {what}; Striate never opens one, since loading it can run code",
                     path=self._path,
-                    hint="give a model.safetensors that Striate wrote",
+                    hint="give the same weights as .safetensors" if self._foreign else ours,
                 )
         if len(start) == 16 and start[8:9] == b"{":
             raise self._refuse(
@@ -137,14 +140,18 @@ class HeaderReader:
             )
         raise self._refuse("not a safetensors file")
 
-    def _metadata(self, metadata: Any) -> str:
-        """The text of our document in the free-form part of the header."""
+    def _metadata(self, metadata: Any) -> dict[str, str]:
+        """The free-form part of the header; in a file of ours, our document and nothing else."""
+        if self._foreign:
+            metadata = {} if metadata is None else metadata
+            if not isinstance(metadata, dict) or not all(map(_is_text, metadata.values())):
+                raise self._refuse("its metadata is not text by name")
+            return metadata
         if not isinstance(metadata, dict) or not isinstance(metadata.get(METADATA_KEY), str):
             raise self._refuse("a safetensors file, but not one that Striate wrote")
         if set(metadata) != {METADATA_KEY}:
             raise self._refuse(f"unknown metadata beside {METADATA_KEY!r}")
-        text: str = metadata[METADATA_KEY]
-        return text
+        return metadata
 
     def _spec(self, name: str, entry: Any) -> TensorSpec:
         """One tensor's entry, checked by itself."""
@@ -173,6 +180,10 @@ class HeaderReader:
             position = spec.end
         if position != size:
             raise self._refuse(f"{position:,} bytes of weights are announced, {size:,} are there")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _are_sizes(values: Any) -> bool:

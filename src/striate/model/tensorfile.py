@@ -57,7 +57,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict
         file.write(len(header).to_bytes(8, "little"))
         file.write(header)
         for _, tensor in ordered:
-            file.write(_bytes(tensor))
+            file.write(bytes_of(tensor))
     return digest
 
 
@@ -92,7 +92,7 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(_label(name, _dtype_name(name, tensor), tuple(tensor.shape)))
-        digest.update(_bytes(tensor))
+        digest.update(bytes_of(tensor))
     return digest.hexdigest()
 
 
@@ -116,10 +116,10 @@ class TensorFile:
     def __init__(self, path: str | Path, *, error: type[StriateError] = ModelError) -> None:
         self.path = Path(path)
         self._error = error
-        self._file = _open_regular(self.path, error)
+        self._file = open_regular(self.path, error)
         try:
             self._header: Header = HeaderReader(self.path, error).read(self._file)
-            self.metadata, self.sha256 = self._unseal(self._header.metadata)
+            self.metadata, self.sha256 = self._unseal(self._header.metadata[METADATA_KEY])
         except OSError as cause:
             self._file.close()
             raise error(f"cannot be read: {cause.strerror}", path=path) from cause
@@ -170,7 +170,7 @@ class TensorFile:
         """
         digest = hashlib.sha256()
         for spec in sorted(self.specs, key=lambda spec: spec.name):
-            content = _bytes(tensors[spec.name])
+            content = bytes_of(tensors[spec.name])
             self._read(spec, content)
             digest.update(_label(spec.name, spec.dtype, spec.shape))
             digest.update(content)
@@ -221,7 +221,7 @@ def is_finite(tensor: Tensor) -> bool:
     return all(bool(torch.isfinite(flat[start : start + _CHUNK]).all()) for start in starts)
 
 
-def _open_regular(path: Path, error: type[StriateError]) -> BinaryIO:
+def open_regular(path: Path, error: type[StriateError]) -> BinaryIO:
     """Open a file, but no folder, pipe or device, whose reading might never end."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -278,7 +278,7 @@ def _dtype_name(name: str, tensor: Tensor) -> str:
     return DTYPE_NAMES[tensor.dtype]
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def bytes_of(tensor: Tensor) -> memoryview:
     """The values of a tensor in the order of its axes, whatever its strides and device."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(bytearray())

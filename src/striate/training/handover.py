@@ -24,6 +24,7 @@ def hand_over(team: Team, plan: Plan, data: Data) -> None:
         "names": list(data.names),
         "mirror": data.mirror,
         "resize": data.resize,
+        "interpolation": data.interpolation,
         "background": data.background,
         "shape": data.images.shape,
         "file": _mapped_file(data.images),
@@ -53,6 +54,7 @@ def take_over(team: Team) -> tuple[Plan, Data]:
         contents=tensors["contents"].numpy(),
         mirror=document["mirror"],
         resize=document["resize"],
+        interpolation=document["interpolation"],
         background=tuple(document["background"]),
     )
     return Plan.from_json(document["plan"]), data

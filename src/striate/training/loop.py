@@ -92,7 +92,7 @@ def _train_one_start(task: Task, state: TrainingState, watch: Watch | SharedWatc
 
 def _train_epoch(task: Task, state: TrainingState, watch: Watch | SharedWatch) -> bool:
     """What is left of an epoch; false where the budget of seconds ended it."""
-    state.module.train()
+    state.begin_training()
     counter = state.restart * task.epochs + state.epoch
     for batch in task.batches.epoch(counter, start=state.batch):
         _take_step(task, state, batch)

@@ -146,9 +146,14 @@ def _laid_out_as(parameter: Tensor, saved: Tensor) -> Tensor:
 
 
 def make_optimizers(
-    module: nn.Module, optimizer: Optimizer, *, batch_size: int, precision: str = "fp32"
+    module: nn.Module,
+    optimizer: Optimizer,
+    *,
+    batch_size: int,
+    precision: str = "fp32",
+    body_rate: float = 1.0,
 ) -> Optimizers:
-    """The optimisers that a recipe names, for the parameters of a net.
+    """The optimisers that a recipe names, for the parameters of a net that have a gradient.
 
     - `sgd`: w <- w - lr g.
     - `momentum`: m <- b m + g; w <- w - lr m. (Deck 000 writes b G(t-1) + G(t) with G the gradient
@@ -184,16 +189,12 @@ def make_optimizers(
         optimizer: The recipe's section.
         batch_size: B.
         precision: "fp32" or "bf16", for Muon's matrix products.
+        body_rate: Multiplies the rates of all layers but the head.
     """
     if optimizer.name != "muon":
-        whitening = _whitening_biases(module)
-        rest = [p for p in module.parameters() if all(p is not bias for bias in whitening)]
-        sides = [
-            Side(rest, optimizer.lr, optimizer.weight_decay),
-            Side(whitening, optimizer.lr, optimizer.weight_decay, whitening=True),
-        ]
-        return Optimizers(module, _plain([s.options() for s in sides if s.parameters], optimizer))
-    filters, sides = _muon_groups(module, optimizer, batch_size)
+        sides = _plain_groups(module, optimizer, body_rate)
+        return Optimizers(module, _plain([s.options() for s in sides], optimizer))
+    filters, sides = _muon_groups(module, optimizer, batch_size, body_rate)
     side = torch.optim.SGD(
         [group.options() for group in sides],
         momentum=optimizer.side_momentum,
@@ -202,6 +203,22 @@ def make_optimizers(
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     muon = Muon(filters, lr=optimizer.lr, momentum=optimizer.momentum, dtype=dtype)
     return Optimizers(module, side, muon)
+
+
+def _plain_groups(module: nn.Module, optimizer: Optimizer, body_rate: float) -> list[Side]:
+    """The body, the head and the whitening's bias."""
+    found = find_head(module)
+    head = [] if found is None else list(found.layer.parameters())
+    whitening = _whitening_biases(module)
+    apart = {*head, *whitening}
+    rest = [p for p in module.parameters() if p.requires_grad and p not in apart]
+    rate, decay = optimizer.lr, optimizer.weight_decay
+    sides = [
+        Side(rest, rate * body_rate, decay),
+        Side(head, rate, decay),
+        Side(whitening, rate * body_rate, decay, whitening=True),
+    ]
+    return [side for side in sides if side.parameters]
 
 
 def _plain(groups: list[dict[str, Any]], optimizer: Optimizer) -> torch.optim.Optimizer:
@@ -227,7 +244,7 @@ def _plain(groups: list[dict[str, Any]], optimizer: Optimizer) -> torch.optim.Op
 
 
 def _muon_groups(
-    module: nn.Module, optimizer: Optimizer, batch_size: int
+    module: nn.Module, optimizer: Optimizer, batch_size: int, body_rate: float = 1.0
 ) -> tuple[list[Filters], list[Side]]:
     """Share the parameters out: filters for Muon, the rest for SGD."""
     head = find_head(module)
@@ -238,22 +255,25 @@ def _muon_groups(
     layers = [layer for layer in module.modules() if list(layer.parameters(recurse=False))]
     for layer, after in zip(layers, [*layers[1:], None], strict=True):
         for name, parameter in layer.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
             if head is not None and layer is head.layer:
                 heads.append(parameter)
             elif name == "weight" and parameter.ndim > 1:
                 pace = 1.0 if isinstance(after, NORMS) else PLAIN_PACE
-                filters.append(Filters.of(layer, parameter, pace))
+                filters.append(Filters.of(layer, parameter, pace * body_rate))
             elif name == "bias" and isinstance(layer, NORMS):
                 shifts.append(parameter)
             elif not isinstance(layer, Whiten):
                 usual.append(parameter)
     decay, side_rate = optimizer.weight_decay, optimizer.side_lr
     head_rate = _head_rate(head, optimizer)
+    body, body_decay = side_rate * batch_size * body_rate, decay / side_rate
     sides = [
         Side(heads, head_rate * batch_size, decay / head_rate),
-        Side(shifts, side_rate * batch_size, decay / side_rate),
-        Side(usual, side_rate / SHIFT_PACE * batch_size, 0.0),
-        Side(_whitening_biases(module), side_rate * batch_size, decay / side_rate, whitening=True),
+        Side(shifts, body, body_decay),
+        Side(usual, body / SHIFT_PACE, 0.0),
+        Side(_whitening_biases(module), body, body_decay, whitening=True),
     ]
     return filters, [side for side in sides if side.parameters]
 
@@ -265,4 +285,5 @@ def _head_rate(head: Head | None, optimizer: Optimizer) -> float:
 
 
 def _whitening_biases(module: nn.Module) -> list[nn.Parameter]:
-    return [layer.bias for layer in module.modules() if isinstance(layer, Whiten)]
+    layers = [layer for layer in module.modules() if isinstance(layer, Whiten)]
+    return [layer.bias for layer in layers if layer.bias.requires_grad]

@@ -167,16 +167,33 @@ class Initialize(_Section):
 class DataChoices(_Section):
     """How the images are read, sized and split; `size` 0 chooses by the images.
 
+    Photos of many sizes are then brought to `photo_size`: 0 is 64, or with pretrained weights what
+    these saw; `interpolation` likewise, bilinear without them.
+
     Transparent pixels are laid on `background`, 1 or 3 levels, white if not given; `follow_links`
     also takes files outside the folder that links lead to.
     """
 
     size: int = Field(0, ge=0, le=4096)
+    photo_size: int = Field(0, ge=0, le=4096)
     resize: Literal["squash", "crop", "pad"] = "squash"
+    interpolation: Literal["bilinear", "bicubic"] | None = None
     background: tuple[Annotated[int, Field(ge=0, le=255)], ...] | None = None
     follow_links: bool = False
     validation: float = Field(0.1, ge=0, lt=1)
     test: float = Field(0.15, ge=0, lt=1)
+
+
+class Transfer(_Section):
+    """Weights to start from: a safetensors file, or hf:OWNER/NAME[@REVISION] on the hub.
+
+    The first `freeze` stages stay as they are; `rate` multiplies the learning rate of all layers
+    but the head.
+    """
+
+    weights: str = ""
+    freeze: int = Field(0, ge=0, le=1000)
+    rate: float = Field(0.1, gt=0, le=1)
 
 
 class Recipe(_Section):
@@ -196,6 +213,7 @@ class Recipe(_Section):
     views: Literal["auto", 1, 2, 10] = 1
     data: DataChoices = DataChoices()
     initialize: Initialize = Initialize()
+    transfer: Transfer = Transfer()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     loss: Loss = Loss()
@@ -313,6 +331,8 @@ def _refuse_unread(recipe: Recipe, given: Mapping[str, object], where: object) -
                 path=where,
                 hint=f"leave it out, or choose {' or '.join(sorted(readers))}",
             )
+    if not recipe.transfer.weights and recipe.transfer != Transfer():
+        raise RecipeError("transfer has no effect without transfer.weights", path=where)
 
 
 def _set_field(document: dict[str, Any], name: str, value: object) -> None:

@@ -9,9 +9,18 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from striate.data import TRAIN, VALIDATION, Augmentation, Batches, Data, to_tensor
+from striate.data import (
+    TRAIN,
+    VALIDATION,
+    Augmentation,
+    Batches,
+    Data,
+    Preprocessing,
+    to_tensor,
+)
 from striate.data.memory import Reader
 from striate.data.random import Stream, hash64, ordering
 from striate.errors import DataError, UsageError
@@ -28,6 +37,7 @@ from striate.training.state import EpochSums, TrainingState
 from striate.training.stopping import Patience
 from striate.training.task import Task
 from striate.training.team import Team
+from striate.training.transfer import Start, freeze
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ class Plan:
         device: Where to train.
         precision: "fp32" or "bf16".
         threads: Of the processor; another number may change the last bit of a sum.
+        start: The weights that it starts from; None for those that its seed draws.
     """
 
     net: Net
@@ -49,6 +60,14 @@ class Plan:
     device: torch.device
     precision: str
     threads: int
+    start: Start | None = None
+
+    def preprocessing(self, data: Data) -> Preprocessing:
+        """How an image becomes the net's input: the data's way, or that of the first weights."""
+        if self.start is None:
+            return data.preprocessing
+        seen = {"mean": self.start.mean, "std": self.start.std}
+        return data.preprocessing.model_copy(update=seen)
 
     def to_json(self) -> dict[str, Any]:
         """The part of `run.json` that says how to train."""
@@ -59,6 +78,7 @@ class Plan:
             "device": str(self.device),
             "precision": self.precision,
             "threads": self.threads,
+            "weights": None if self.start is None else self.start.model_dump(mode="json"),
         }
 
     @classmethod
@@ -73,6 +93,7 @@ class Plan:
             KeyError, TypeError, ValueError: If it is not such a document.
             UsageError: If there is no such device, net or recipe.
         """
+        start = document.get("weights")
         return cls(
             net=parse_net(document["net"]),
             recipe=recipe_from_json(document["recipe"]),
@@ -80,16 +101,25 @@ class Plan:
             device=choose_device(document["device"] if device == "auto" else device),
             precision=str(document["precision"]),
             threads=int(document["threads"]),
+            start=None if start is None else Start.model_validate(start),
         )
 
 
-def prepare(plan: Plan, data: Data, team: Team | None = None) -> tuple[Task, TrainingState]:
+def prepare(
+    plan: Plan,
+    data: Data,
+    team: Team | None = None,
+    *,
+    weights: Mapping[str, Tensor] | None = None,
+) -> tuple[Task, TrainingState]:
     """The task and a fresh state for it.
 
     Args:
         plan: The choices.
         data: The images, already split.
         team: The processes that train together, all of which call this with the same.
+        weights: Those to start from, under the keys of the net's `state_dict`; only the process
+            that leads needs them, and a run that goes on from a checkpoint does not.
 
     Raises:
         DataError: If there is nothing to train on.
@@ -104,6 +134,7 @@ def prepare(plan: Plan, data: Data, team: Team | None = None) -> tuple[Task, Tra
             path="workers",
             hint="use striate train --workers, or workers=1",
         )
+    preprocessing = plan.preprocessing(data)
     train = data.indices(TRAIN)
     if not len(train):
         raise DataError("has no training images", path=data.name)
@@ -114,8 +145,8 @@ def prepare(plan: Plan, data: Data, team: Team | None = None) -> tuple[Task, Tra
         batch_size=int(recipe.batch_size),
         augment=Augmentation.model_validate(recipe.augment.model_dump()),
         seed=plan.seed,
-        mean=data.preprocessing.mean,
-        std=data.preprocessing.std,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
         rank=rank,
         world=world,
         device=plan.device,
@@ -135,16 +166,18 @@ def prepare(plan: Plan, data: Data, team: Team | None = None) -> tuple[Task, Tra
         identity=identity(plan, data),
         team=team,
     )
-    return task, _fresh_state(plan, data, 0)
+    return task, _fresh_state(plan, data, 0, weights or {})
 
 
 def _start_again(plan: Plan, data: Data, state: TrainingState, restart: int) -> None:
-    fresh = _fresh_state(plan, data, restart)
+    fresh = _fresh_state(plan, data, restart, {})  # weights to start from allow of one start only
     state.module, state.optimizers, state.average = fresh.module, fresh.optimizers, fresh.average
     state.patience, state.sums = fresh.patience, fresh.sums
 
 
-def _fresh_state(plan: Plan, data: Data, restart: int) -> TrainingState:
+def _fresh_state(
+    plan: Plan, data: Data, restart: int, weights: Mapping[str, Tensor]
+) -> TrainingState:
     recipe = plan.recipe
     seed = int(hash64(plan.seed, restart, Stream.INITIALIZE, 0)) >> 1
     torch.manual_seed(seed)
@@ -156,8 +189,10 @@ def _fresh_state(plan: Plan, data: Data, restart: int) -> TrainingState:
         module,
         recipe.initialize,
         torch.from_numpy(Reader(data.images).take(sample)),
-        preprocessing=data.preprocessing,
+        preprocessing=plan.preprocessing(data),
     )
+    module.load_state_dict(weights, strict=False)
+    frozen = freeze(module, recipe.transfer.freeze)
     module = module.to(plan.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingState(
         module=module,
@@ -166,10 +201,12 @@ def _fresh_state(plan: Plan, data: Data, restart: int) -> TrainingState:
             recipe.optimizer,
             batch_size=int(recipe.batch_size),
             precision=plan.precision,
+            body_rate=1.0 if plan.start is None else recipe.transfer.rate,
         ),
         average=make_average(recipe.average, module),
         patience=Patience(recipe.stop.patience),
         sums=EpochSums.zero(plan.device),
+        frozen=frozen,
     )
 
 
@@ -181,7 +218,7 @@ def _validator(
     if not len(held_out):
         return None
     places = held_out if team is None else np.array_split(held_out, team.world)[team.rank]
-    preprocessing = data.preprocessing
+    preprocessing = plan.preprocessing(data)
     reader = Reader(data.images)
     step = images_at_a_time(*data.images.shape[1:3])
 
@@ -212,11 +249,12 @@ def identity(plan: Plan, data: Data) -> dict[str, object]:
     """What the weights are a function of; the keys are those that an error names."""
     return {
         "data": data.manifest_hash,
-        "pixels": [data.resize, *data.background],
+        "pixels": [data.resize, data.interpolation, *data.background],
         "split": hashlib.sha256(data.splits.tobytes()).hexdigest(),
         "classes": list(data.classes),
         "net": plan.net.text,
         "seed": plan.seed,
         "precision": plan.precision,
+        "weights": None if plan.start is None else plan.start.sha256,
         **{f"recipe.{k}": v for k, v in plan.recipe.model_dump(mode="json").items()},
     }

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.nets import NetModule
 from striate.training.averaging import WeightAverage
@@ -46,7 +46,8 @@ class TrainingState:
     over the run, `start_step` is where this restart began. `progress` runs from 0 to 1 over a
     restart. `seconds` is training time, `wall` also holds the evaluations, `step_time` is that of
     the latest step (0 while unknown, and not saved). `rate_scale` is halved at each of the
-    `retries`. `stopped` says why the current restart ended, and is empty before.
+    `retries`. `frozen` are the layers that keep their weights. `stopped` says why the current
+    restart ended, and is empty before.
     """
 
     module: NetModule
@@ -67,6 +68,7 @@ class TrainingState:
     step_time: float = 0.0
     rate_scale: float = 1.0
     retries: int = 0
+    frozen: tuple[nn.Module, ...] = ()
     stopped: str = ""
     best: Best | None = None
 
@@ -74,6 +76,12 @@ class TrainingState:
     def images_per_second(self) -> float:
         """The mean over the run, of training time alone."""
         return self.images / self.seconds if self.seconds else 0.0
+
+    def begin_training(self) -> None:
+        """Put the net into training mode; frozen layers stay in test mode, as they are used."""
+        self.module.train()
+        for layer in self.frozen:
+            layer.eval()
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Within it, the module has the weights to evaluate: averaged ones where there are such."""

@@ -133,6 +133,7 @@ class Team:
 
 
 def _running_statistics(module: nn.Module) -> list[Tensor]:
-    norms = [n for n in module.modules() if isinstance(n, nn.BatchNorm1d | nn.BatchNorm2d)]
+    kinds = nn.BatchNorm1d | nn.BatchNorm2d
+    norms = [n for n in module.modules() if isinstance(n, kinds) and n.training]
     statistics = [(norm.running_mean, norm.running_var) for norm in norms]
     return [tensor for pair in statistics for tensor in pair if tensor is not None]
