@@ -5,13 +5,13 @@ import re
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.model import torchvision_like as published
 
 from striate.data import Preprocessing
-from striate.errors import ModelError, UsageError
+from striate.errors import ModelError
 from striate.model import Model
 from striate.model.pretrained import open_pretrained
 from striate.nets import load_net, parse_net
-from tests.model import torchvision_like as published
 
 CLASSES = [f"class {number}" for number in range(1000)]
 NARROW = 16  # stands for the 4096 hidden units of AlexNet and VGG, whose file has half a gigabyte
