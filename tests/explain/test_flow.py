@@ -48,7 +48,7 @@ def test_a_deep_plain_net_explodes_and_skips_keep_it_level():
     assert (plain.verdict, residual.verdict) == ("exploding", "steady")
     assert plain.ratio > 1e5
     assert residual.ratio < 1e3
-    assert "skip connections or a smaller start" in plain.sentence
+    assert "skip connections keep it level" in plain.sentence
     assert residual.sentence.startswith("Steady: the gradient at conv1 is ")
 
 

@@ -26,7 +26,7 @@ _FACTOR = 1000.0  # between the first and the last layer: beyond it one rate can
 _REMEDIES = {
     "steady": "",
     "vanishing": "; He's initialisation, batch normalisation or skip connections keep it level",
-    "exploding": "; skip connections or a smaller start keep it level, and clipping bounds it",
+    "exploding": "; skip connections keep it level, and clipping bounds it",
 }
 
 
@@ -103,7 +103,7 @@ class GradientFlow:
             return f"The gradient at {first.name} is {first.gradient:g}: nothing can be learned."
         each = self.ratio ** (1 / (len(trained) - 1))
         return (
-            f"{self.verdict.capitalize()}: the gradient at {first.name} is {self.ratio:.2g} times "
+            f"{self.verdict.capitalize()}: the gradient at {first.name} is {self.ratio:.3g} times "
             f"that at {last.name}, a factor of {each:.3g} a layer with weights"
             f"{_REMEDIES[self.verdict]}."
         )
