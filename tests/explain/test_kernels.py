@@ -122,6 +122,8 @@ def test_numbers_tell_how_to_show_the_responses(values, show):
         ([1, 2, 3], r"shape \(3,\)"),
         (np.zeros((256, 1)), r"shape \(256, 1\)"),
         (np.zeros((0, 3)), r"shape \(0, 3\)"),
+        ([[1, 2], [3]], "rows of as many numbers each"),
+        ([["a"]], "rows of as many numbers each"),
         ([[np.nan]], "must be finite"),
         ([[1e7]], r"at most 1e\+06"),
     ],

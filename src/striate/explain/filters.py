@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Unpack
@@ -40,7 +40,7 @@ _TALLEST_TRANSFORM = 1024  # rows
 _MOST_TAPS = 100  # weights above which the Fourier transform is faster; measured
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Filtered:
     """An image after a kernel was moved over it.
 
@@ -130,7 +130,7 @@ class Filtered:
 
 def filter_image(
     image: str | Path | bytes | NDArray[Any],
-    kernel: str | Path | Kernel | NDArray[Any],
+    kernel: str | Path | Kernel | NDArray[Any] | Sequence[Sequence[float]],
     *,
     stride: int | Pair = 1,
     padding: Padding = "same",
@@ -145,7 +145,7 @@ def filter_image(
 
     Args:
         image: A file, its bytes, or an array (H, W) or (H, W, C).
-        kernel: A name of the gallery, a text file of numbers, a `Kernel`, or an array (h, w).
+        kernel: A name of the gallery, a text file of numbers, a `Kernel`, or its weights (h, w).
         stride: Steps down and across.
         padding: `same` adds F - 1 rows and columns of zeros in all, so that stride 1 keeps the
             size; else the zeros on each side, or (above and below, left and right).
@@ -274,7 +274,9 @@ def _ratio(over: float, under: float) -> float:
     return over / under if under > 0 else 0.0
 
 
-def _kernel(kernel: str | Path | Kernel | NDArray[Any], options: KernelOptions) -> Kernel:
+def _kernel(
+    kernel: str | Path | Kernel | NDArray[Any] | Sequence[Sequence[float]], options: KernelOptions
+) -> Kernel:
     if isinstance(kernel, str) and kernel in KERNELS:
         return make_kernel(kernel, **options)
     if options:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class KernelOptions(TypedDict, total=False):
     wavelength: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """Weights that are moved over an image.
 
@@ -92,7 +92,7 @@ def make_kernel(name: str, **options: Unpack[KernelOptions]) -> Kernel:
     return Kernel(name, entry.make(options), entry.show)
 
 
-def kernel_of(values: NDArray[np.floating] | list[list[float]], name: str = "kernel") -> Kernel:
+def kernel_of(values: NDArray[Any] | Sequence[Sequence[float]], name: str = "kernel") -> Kernel:
     """A kernel from its weights.
 
     Responses are shown as they are where the weights add up to 1, by their absolute value where
@@ -105,7 +105,10 @@ def kernel_of(values: NDArray[np.floating] | list[list[float]], name: str = "ker
     Raises:
         UsageError: If it has another shape, or weights that are not finite or beyond 1e6.
     """
-    weights = np.array(values, np.float64)
+    try:
+        weights = np.array(values, np.float64)
+    except (TypeError, ValueError):
+        raise UsageError("a kernel is rows of as many numbers each") from None
     if weights.ndim != 2 or not all(1 <= side <= LARGEST_SIDE for side in weights.shape):
         raise UsageError(
             f"a kernel of shape {weights.shape}", hint=f"height x width, each 1 to {LARGEST_SIDE}"
