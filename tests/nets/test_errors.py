@@ -63,6 +63,11 @@ line 1, column 6: cannot read `.5-64` in `conv3.5-64`
 line 1, column 5: cannot read `6` in `relu6`
     relu6
         ^ (written as relu)""",
+    "conv3-64relu" * 9: """\
+line 1, column 1: a word of 108 characters; the limit is 100
+    conv3-64reluconv3-64reluconv3-64reluconv3-64reluconv3-64reluconv3-64reluconv3-64reluconv3-
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ \
+(layers are separated by spaces)""",
     "[conv3-64 relu": """\
 line 1, column 1: `[` is not closed
     [conv3-64 relu

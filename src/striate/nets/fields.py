@@ -22,6 +22,7 @@ from striate.nets.shapes import Traced, TracedChain, TracedParallel
 
 Span = tuple[float, float]  # first and last pixel
 
+FARTHEST = 2**53  # pixels: strides multiply, so a hostile text could ask for any number of digits
 MOST_STEPS = 2048  # to find the spans after one layer; beyond, one span that holds each of them
 
 
@@ -179,4 +180,11 @@ def _along(sight: Sight, axis: int, layer: Layer, size: int, *, reverse: bool) -
             after = sight.whole(size)
         case _:
             after = sight
-    return after
+    return _bounded(after)
+
+
+def _bounded(sight: Sight) -> Sight:
+    ends = [abs(end) for span in sight.spans if span for end in span]
+    if max([sight.advance, *ends]) <= FARTHEST:
+        return sight
+    return Sight(((-FARTHEST, FARTHEST),), FARTHEST)

@@ -72,7 +72,8 @@ def parse_word(text: str) -> Layer:
         WordError: If the word is unknown, incomplete, or a number in it is out of range.
     """
     if len(text) > LONGEST_WORD:
-        raise WordError(f"a word of {len(text)} characters")
+        message = f"a word of {len(text)} characters; the limit is {LONGEST_WORD}"
+        raise WordError(message, hint="layers are separated by spaces")
     try:
         layer = _parser().parse(text)
     except UnexpectedInput as error:
