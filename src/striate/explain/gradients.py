@@ -119,10 +119,12 @@ class GradientCheck:
         wrong = self.wrong
         if wrong is None:
             return
+        text = f" ({wrong.text})" if wrong.text else ""
         what = f"differs from the numerical one by {wrong.error:.2g}"
+        if wrong.failure is not None:
+            what = f"cannot be had: {wrong.failure}"
         raise ModelError(
-            f"the gradient of {wrong.name} ({wrong.text}) "
-            f"{what if wrong.failure is None else f'cannot be had: {wrong.failure}'}",
+            f"the gradient of {wrong.name}{text} {what}",
             hint="the layers before it are right",
         )
 
