@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import striate
-from striate.explain import KERNELS
+from striate.explanation import KERNELS
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "gallery")
 folder.mkdir(exist_ok=True)

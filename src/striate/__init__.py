@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         StriateWarning,
         UsageError,
     )
-    from striate.explain import backprop, check_gradient, filter_image, gradient_flow
+    from striate.explanation import backprop, check_gradient, filter_image, gradient_flow
     from striate.jobs.evaluate import evaluate
     from striate.jobs.predict import predict
     from striate.jobs.report import rebuild_report
@@ -69,10 +69,10 @@ _ROOMS = {
     "load_data": "striate.data",
     "check_data": "striate.data",
     "evaluate": "striate.jobs.evaluate",
-    "backprop": "striate.explain",
-    "check_gradient": "striate.explain",
-    "filter_image": "striate.explain",
-    "gradient_flow": "striate.explain",
+    "backprop": "striate.explanation",
+    "check_gradient": "striate.explanation",
+    "filter_image": "striate.explanation",
+    "gradient_flow": "striate.explanation",
     "predict": "striate.jobs.predict",
     "rebuild_report": "striate.jobs.report",
     "resume": "striate.jobs.resume",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from striate.explain import Derivation, NetDerivation
+    from striate.explanation import Derivation, NetDerivation
 
 VALUE, DERIVATIVE = "green", "red"  # as deck 001 colours them
 PLAIN = str.maketrans("├└─│", "|`-|")
@@ -63,7 +63,7 @@ def command(
 
     from striate.cli.show import read_size
     from striate.cli.text import print_json
-    from striate.explain import NetDerivation, backprop
+    from striate.explanation import NetDerivation, backprop
 
     size = None if input_size is None else read_size(input_size)
     values = read_values(at or [])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from striate.explain import GradientCheck, GradientFlow, LayerCheck
+    from striate.explanation import GradientCheck, GradientFlow, LayerCheck
 
 BAR = 24  # characters
 WIDE = 160  # columns of a file or a pipe
@@ -60,7 +60,7 @@ def command(
     from striate.cli.show import read_size
     from striate.cli.text import print_json
     from striate.errors import UsageError
-    from striate.explain import check_gradient, gradient_flow
+    from striate.explanation import check_gradient, gradient_flow
 
     size = None if input_size is None else read_size(input_size)
     given = {"batch": batch, "tolerance": tolerance, "entries": entries}

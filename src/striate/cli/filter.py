@@ -12,7 +12,7 @@ import typer
 from striate.errors import UsageError
 
 if TYPE_CHECKING:
-    from striate.explain import Filtered, KernelOptions, Padding
+    from striate.explanation import Filtered, KernelOptions, Padding
 
 _KERNEL_HELP = (
     "identity, edge1, edge2, edge3, sharpen, box, gaussian, gabor, or a text file of numbers"
@@ -70,7 +70,7 @@ def command(
         striate filter photo.jpg --kernel sobel.txt --flip --stride 2
     """
     from striate.cli.text import print_json
-    from striate.explain import filter_image
+    from striate.explanation import filter_image
 
     if out is not None:
         _check_out(out, image)

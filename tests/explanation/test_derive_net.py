@@ -7,10 +7,10 @@ from torch.nn import functional as F
 
 import striate
 from striate.errors import NetError, UsageError
-from striate.explain import NetDerivation
-from striate.explain.derive_net import LOSS_NAMES, derive_net
-from striate.explain.layer_rules import rule_of
-from striate.explain.matrices import matrix_lines
+from striate.explanation import NetDerivation
+from striate.explanation.derive_net import LOSS_NAMES, derive_net
+from striate.explanation.layer_rules import rule_of
+from striate.explanation.matrices import matrix_lines
 from striate.nets import graph, parse_net
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from striate.errors import ExpressionError, UsageError
-from striate.explain.rules import is_number, number, plus
-from striate.explain.steps import Edge, Step, compute, in_backward_order
+from striate.explanation.rules import is_number, number, plus
+from striate.explanation.steps import Edge, Step, compute, in_backward_order
 from striate.reference import gradients
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import striate
 from striate.errors import ExpressionError, UsageError
-from striate.explain import Derivation
-from striate.explain.expression import ARGUMENTS, LONGEST_TEXT, MOST_OPERATIONS
+from striate.explanation import Derivation
+from striate.explanation.expression import ARGUMENTS, LONGEST_TEXT, MOST_OPERATIONS
 
 
 def derive(text, **at):

@@ -10,7 +10,7 @@ from itertools import chain, count
 import numpy as np
 
 from striate.errors import ExpressionError, UsageError
-from striate.explain.expression import (
+from striate.explanation.expression import (
     Apply,
     Expression,
     Name,
@@ -19,7 +19,7 @@ from striate.explain.expression import (
     failure,
     parse_expression,
 )
-from striate.explain.rules import RULES, Rule, filled, number, plus
+from striate.explanation.rules import RULES, Rule, filled, number, plus
 from striate.nets.source import Place
 from striate.reference import Node, variable
 from striate.reference.graph import as_node, elementwise

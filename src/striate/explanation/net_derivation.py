@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.explain.matrices import matrix_lines
-from striate.explain.rules import number
+from striate.explanation.matrices import matrix_lines
+from striate.explanation.rules import number
 
 Array = NDArray[np.float64]
 Line = tuple[str, str, str]  # what it is, values, derivatives

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ModelError, ResourceError, UsageError
-from striate.explain.differences import (
+from striate.explanation.differences import (
     Comparison,
     Function,
     choose_places,

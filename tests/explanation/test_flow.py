@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 import striate
 from striate.errors import ResourceError, UsageError
-from striate.explain import gradient_flow
+from striate.explanation import gradient_flow
 from striate.nets import parse_net
 
 

@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from striate.explain.backpropagation import backprop
-    from striate.explain.derivation import Derivation
-    from striate.explain.differences import Comparison
-    from striate.explain.filters import Filtered, Padding, filter_image
-    from striate.explain.flow import GradientFlow, LayerFlow, gradient_flow
-    from striate.explain.gradients import GradientCheck, LayerCheck, check_gradient
-    from striate.explain.kernels import (
+    from striate.explanation.backpropagation import backprop
+    from striate.explanation.derivation import Derivation
+    from striate.explanation.differences import Comparison
+    from striate.explanation.filters import Filtered, Padding, filter_image
+    from striate.explanation.flow import GradientFlow, LayerFlow, gradient_flow
+    from striate.explanation.gradients import GradientCheck, LayerCheck, check_gradient
+    from striate.explanation.kernels import (
         KERNELS,
         SHOWS,
         Kernel,
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
         make_kernel,
         read_kernel,
     )
-    from striate.explain.net_derivation import LayerDerivation, NetDerivation
-    from striate.explain.reference_net import reference_net
+    from striate.explanation.net_derivation import LayerDerivation, NetDerivation
+    from striate.explanation.reference_net import reference_net
 
 __all__ = [
     "KERNELS",
@@ -75,4 +75,4 @@ def __getattr__(name: str) -> object:
     """Load a name from the module that has it."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"striate.explain.{_MODULES[name]}"), name)
+    return getattr(import_module(f"striate.explanation.{_MODULES[name]}"), name)

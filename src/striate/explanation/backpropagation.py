@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 
 from striate.errors import ExpressionError, NetError, UsageError
-from striate.explain.derivation import Derivation
-from striate.explain.derive_net import derive_net
-from striate.explain.net_derivation import NetDerivation
+from striate.explanation.derivation import Derivation
+from striate.explanation.derive_net import derive_net
+from striate.explanation.net_derivation import NetDerivation
 from striate.nets import load_net
 
 Size = tuple[int, int, int]

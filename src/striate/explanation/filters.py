@@ -13,7 +13,7 @@ from PIL import Image
 
 from striate.data import decode_full_size
 from striate.errors import DataError, UsageError
-from striate.explain.kernels import (
+from striate.explanation.kernels import (
     KERNELS,
     LARGEST_SIDE,
     SHOWS,

@@ -12,7 +12,7 @@ from torch import nn
 
 import striate
 from striate.errors import ModelError, NetError, ResourceError, UsageError
-from striate.explain import check_gradient
+from striate.explanation import check_gradient
 from striate.nets import load_net, parse_net, zoo_nets
 from striate.nets.layers import Add
 
@@ -319,7 +319,7 @@ def test_a_module_has_its_own_size():
 
 
 def test_places_are_those_of_the_tensor():
-    from striate.explain.differences import choose_places
+    from striate.explanation.differences import choose_places
 
     chance = np.random.default_rng(0)
     assert choose_places(torch.Size([2, 2]), 9, chance) == [(0, 0), (0, 1), (1, 0), (1, 1)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from striate.explain.reference_net import reference_net
+from striate.explanation.reference_net import reference_net
 from striate.nets import load_net, parse_net
 from striate.reference import LOSSES, backward, forward, one_hot
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from striate.errors import UsageError
-from striate.explain.kernels import KERNELS, kernel_of, make_kernel, read_kernel
+from striate.explanation.kernels import KERNELS, kernel_of, make_kernel, read_kernel
 
 # Decks 000 and 002, "Convolutional Filters" and "Convolution of images".
 PRINTED = {

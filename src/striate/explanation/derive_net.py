@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import NetError, UsageError
-from striate.explain.layer_rules import JOINS, rule_of
-from striate.explain.matrices import LONGEST_ROW
-from striate.explain.net_derivation import LayerDerivation, NetDerivation, Seen
-from striate.explain.reference_net import reference_net
+from striate.explanation.layer_rules import JOINS, rule_of
+from striate.explanation.matrices import LONGEST_ROW
+from striate.explanation.net_derivation import LayerDerivation, NetDerivation, Seen
+from striate.explanation.reference_net import reference_net
 from striate.nets import LocatedNetError, Net
 from striate.nets.graph import BatchNorm, Volume
 from striate.nets.shapes import TracedChain, TracedParallel, TracedStep

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.errors import ResourceError
-from striate.explain.gradients import MOST_WEIGHTS, Size, check_sample, resolve
+from striate.explanation.gradients import MOST_WEIGHTS, Size, check_sample, resolve
 from striate.nets import Net, NetModule
 from striate.nets.graph import steps
 from striate.nets.layers import Parallel

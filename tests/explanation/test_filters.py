@@ -10,7 +10,7 @@ from PIL import Image
 
 import striate
 from striate.errors import DataError, UsageError
-from striate.explain import filter_image
+from striate.explanation import filter_image
 from striate.reference.convolution import convolve, correlate
 
 # Deck 000, "Convolutional Filters".
