@@ -1,4 +1,4 @@
-"""Whole nets as lists of layers; `tests/explanation/test_reference_net.py` holds them to PyTorch."""
+"""Whole nets as lists of layers; tests/explanation/test_reference_net.py holds them to PyTorch."""
 
 import numpy as np
 import pytest
