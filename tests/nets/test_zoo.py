@@ -101,31 +101,6 @@ def test_the_zoo_is_sorted_by_year() -> None:
     assert NAMES.index("plain20") < NAMES.index("plain110")
 
 
-# The rows of the lectures' table of VGG-16: volume and parameters (weights alone there).
-VGG16 = {
-    "conv1": ((224, 224, 64), 1_728), "conv2": ((224, 224, 64), 36_864),
-    "maxpool1": ((112, 112, 64), 0), "conv3": ((112, 112, 128), 73_728),
-    "conv4": ((112, 112, 128), 147_456), "maxpool2": ((56, 56, 128), 0),
-    "conv5": ((56, 56, 256), 294_912), "conv6": ((56, 56, 256), 589_824),
-    "conv7": ((56, 56, 256), 589_824), "maxpool3": ((28, 28, 256), 0),
-    "conv8": ((28, 28, 512), 1_179_648), "conv9": ((28, 28, 512), 2_359_296),
-    "conv10": ((28, 28, 512), 2_359_296), "maxpool4": ((14, 14, 512), 0),
-    "conv11": ((14, 14, 512), 2_359_296), "conv12": ((14, 14, 512), 2_359_296),
-    "conv13": ((14, 14, 512), 2_359_296), "maxpool5": ((7, 7, 512), 0),
-    "fc1": ((1, 1, 4096), 102_760_448), "fc2": ((1, 1, 4096), 16_777_216),
-    "fc3": ((1, 1, 1000), 4_096_000),
-}  # fmt: skip
-
-
-def test_the_table_of_vgg16() -> None:
-    rows = {row.name: row for row in load_net("vgg16").summary().layers}
-    for name, (output, weights) in VGG16.items():
-        biases = output[2] if weights else 0
-        assert rows[name].output == output
-        assert rows[name].parameters == weights + biases
-        assert rows[name].activation_bytes == 4 * output[0] * output[1] * output[2]
-
-
 def test_autoencoders_mark_their_code_and_give_what_they_take() -> None:
     found = [name for name in NAMES if name.startswith("autoencoder-")]
     assert len(found) == 5
