@@ -92,6 +92,10 @@ line 1, column 1: empty brackets
 line 1, column 7: a repeat without a count
     [relu]*
           ^ (as in [ ... ]*3)""",
+    "[" * 33 + "relu" + "]" * 33: """\
+line 1, column 33: more than 32 brackets within each other
+    [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[relu]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]
+                                    ^ (give the inner ones a definition)""",
     "[relu]*0": """\
 line 1, column 7: a repeat of 0
     [relu]*0
@@ -192,6 +196,10 @@ line 2, column 5: `4` is out of place
 line 1, column 14: a repeat cannot be 10001 (in u(10001))
     u(n) = [relu]*n
                  ^^ (it is a whole number from 1 to 10000)""",
+    "u(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q) = relu\nrelu": """\
+line 1, column 51: more than 16 parameters
+    u(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q) = relu
+                                                      ^ (write some numbers out)""",
     "unit(3) relu": """\
 line 1, column 1: `unit` is not defined
     unit(3) relu

@@ -158,7 +158,8 @@ class _Reader:
                 hint = "parameters are small letters, each one once"
                 raise self.fail(message, places[i], hint)
         if len(parameters) > MOST_PARAMETERS:
-            raise self.fail(f"more than {MOST_PARAMETERS} parameters", places[MOST_PARAMETERS])
+            message, hint = f"more than {MOST_PARAMETERS} parameters", "write some numbers out"
+            raise self.fail(message, places[MOST_PARAMETERS], hint)
         self.parameters = parameters
         body = self._items(node.children[1].children)
         self.parameters = ()

@@ -9,7 +9,6 @@ from importlib import resources
 from typing import Any, NamedTuple, cast
 
 from lark import Lark, Token, Transformer, UnexpectedInput
-from lark.exceptions import VisitError
 
 from striate.nets.forms import FORMS, suggest, word_kind
 from striate.nets.graph import (
@@ -78,10 +77,6 @@ def parse_word(text: str) -> Layer:
         layer = _parser().parse(text)
     except UnexpectedInput as error:
         raise _unreadable(text, error) from None
-    except VisitError as error:
-        if isinstance(error.orig_exc, WordError):
-            raise error.orig_exc from None
-        raise
     return cast(Layer, layer)  # the transformer has made a layer of lark's tree
 
 
