@@ -175,3 +175,46 @@ def test_settings_are_split_at_the_first_equals_sign():
 def test_what_is_no_setting(pair):
     with pytest.raises(UsageError, match="is not NAME=VALUE"):
         read_settings([pair])
+
+
+@pytest.fixture
+def weights(train, tmp_path):
+    """The folder of a run whose weights another one starts from."""
+    train("--epochs", "1", out="first")
+    return str(tmp_path / "first")
+
+
+def test_weights_and_frozen_stages_reach_the_recipe(train, weights, tmp_path):
+    status, _, err = train("--epochs", "1", "--weights", weights, "--freeze", "1")
+    assert status == 0
+    written = read_run(tmp_path / "run")
+    assert written["recipe"]["transfer"] == {"weights": weights, "freeze": 1, "rate": 0.1}
+    assert "conv1..maxpool1 (4x4x4) frozen" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--freeze", "1"], 2, "transfer has no effect without transfer.weights"),
+        (["--weights", "absent.safetensors"], 4, "absent.safetensors: cannot be read"),
+        (["--weights", "hf:nonsense"], 2, "hf:nonsense: is no name on the hub"),
+        (
+            ["--weights", "a", "--set", "transfer.weights=b"],
+            2,
+            "--weights and --set transfer.weights=... are the same setting",
+        ),
+    ],
+)
+def test_weights_that_cannot_be_are_one_line(arguments, status, message, train):
+    found, _, err = train(*arguments)
+    assert found == status
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_weights_of_another_net_are_one_line_with_status_4(train, weights):
+    words = ["--weights", weights, "--set", "batch_size=16", "--json"]
+    status, out, err = train(*words, "--net", "conv3-5 relu gap fc-3")
+    assert status == 4
+    assert "'layers.conv1.weight' is [4, 1, 3, 3]" in json.loads(out)["error"]["message"]
+    assert err.count("\n") == 1

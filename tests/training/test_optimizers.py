@@ -371,3 +371,35 @@ def test_muon_trains_plain_nets_deep_or_not(depth):
     module = net("conv3-16 relu " * depth + "maxpool9 fc-16 relu fc-3")
     losses = train(module, make_optimizers(module, Optimizer(), batch_size=24), 60)
     assert losses[-1] < 0.5 * losses[0]
+
+
+def after_one_step(name: str, body_rate: float) -> dict[str, Tensor]:
+    module = net()
+    train(module, make_optimizers(module, choice(name), batch_size=24, body_rate=body_rate), 1)
+    return {key: value.detach() for key, value in module.named_parameters()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rate_of_the_body_scales_every_step_but_the_heads(name):
+    whole, half, quarter = (after_one_step(name, rate) for rate in (1.0, 0.5, 0.25))
+    for key, weight in whole.items():
+        if key.startswith("layers.fc2"):
+            assert torch.equal(weight, quarter[key])
+            continue
+        assert not torch.equal(weight, half[key]), key
+        steps = weight - half[key], 2 * (half[key] - quarter[key])
+        torch.testing.assert_close(*steps, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_has_no_gradient_is_neither_moved_nor_remembered(name):
+    module = net()
+    for key, parameter in module.named_parameters():
+        parameter.requires_grad_("fc" in key)
+    before = {key: value.clone() for key, value in module.named_parameters()}
+    optimizers = make_optimizers(module, choice(name), batch_size=24)
+    train(module, optimizers, 3)
+    for key, parameter in module.named_parameters():
+        assert torch.equal(parameter, before[key]) == ("fc" not in key), key
+    assert all("fc" in key for key in optimizers.state_dict()["memory"])
+    assert not optimizers.state_dict()["frozen"]

@@ -151,8 +151,9 @@ def _describe(fitted: Fitted, start: Start, data: Data) -> list[str]:
     pixels = zip(start.mean, start.std, strict=True)
     normalised = " ".join(f"{mean:g}/{std:g}" for mean, std in pixels)
     origin = f"{start.source} (SHA-256 {start.sha256[:12]}{commit})"
+    layers = len(fitted.used)
     notes = [
-        f"{len(fitted.used)} layers start from {origin}",
+        f"{layers} layer{'s start' if layers > 1 else ' starts'} from {origin}",
         _describe_head(fitted, data),
         f"pixels are normalised by mean/deviation {normalised} ({settings.origin})",
         *(_describe_conversion(layer.name, word) for layer, word in fitted.converted()),

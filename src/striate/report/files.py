@@ -92,6 +92,7 @@ class RunRecord(_Document):
     device: str
     precision: str
     threads: int | None = None
+    weights: dict[str, Any] | None = None
     versions: dict[str, Any] = {}
     machine: dict[str, Any] = {}
     notes: tuple[str, ...] = ()

@@ -92,6 +92,7 @@ def provenance(files: RunFiles) -> Provenance:
     tables: dict[str, Mapping[str, Any]] = {
         "Run": run_rows,
         "Data": data_rows,
+        "Weights to start from": run.weights or {},
         "Recipe": dict(flatten(run.recipe)),
         "Machine": run.machine,
         "Versions": run.versions,

@@ -37,7 +37,7 @@ from striate.training.state import EpochSums, TrainingState
 from striate.training.stopping import Patience
 from striate.training.task import Task
 from striate.training.team import Team
-from striate.training.transfer import Start, freeze
+from striate.training.transfer import Start, freeze, start_from_json
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,6 @@ class Plan:
             KeyError, TypeError, ValueError: If it is not such a document.
             UsageError: If there is no such device, net or recipe.
         """
-        start = document.get("weights")
         return cls(
             net=parse_net(document["net"]),
             recipe=recipe_from_json(document["recipe"]),
@@ -101,7 +100,7 @@ class Plan:
             device=choose_device(document["device"] if device == "auto" else device),
             precision=str(document["precision"]),
             threads=int(document["threads"]),
-            start=None if start is None else Start.model_validate(start),
+            start=start_from_json(document.get("weights")),
         )
 
 

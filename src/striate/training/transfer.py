@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from striate.errors import UsageError
@@ -37,6 +37,20 @@ class Start(BaseModel):
     mean: tuple[float, ...]
     std: tuple[Annotated[float, Field(gt=0)], ...]
     head: Literal["kept", "new"]
+
+
+def start_from_json(document: object) -> Start | None:
+    """The start in a `run.json`; None where the run started from nothing.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if document is None:
+        return None
+    try:
+        return Start.model_validate(document)
+    except ValidationError as error:
+        raise ValueError("'weights'") from error
 
 
 def frozen_stages(net: Net, count: int) -> tuple[Stage, ...]:

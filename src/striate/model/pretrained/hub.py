@@ -132,7 +132,8 @@ def _explained(cause: Exception, source: str) -> StriateError:
         return ModelError("the repository has no such revision", path=source)
     if isinstance(cause, OSError) and cause.errno is not None and not _is_of_the_net(cause):
         return ResourceError(f"cannot be written: {cause.strerror}", path=cause.filename)
-    reason = " ".join(str(cause).split())[:160] or type(cause).__name__
+    first = cause.__cause__ or cause  # the client wraps a failed connection
+    reason = " ".join(str(first).split())[:160] or type(first).__name__
     return DataError(
         f"cannot be fetched from the hub: {reason}",
         path=source,
