@@ -1,9 +1,8 @@
-"""The document of `show`, and the predicted time of a training step."""
+"""The document of `show`, and its table in plain text."""
 
 import json
 
 from striate.nets import load_net, parse_net
-from striate.nets.speed import measure_speed
 
 
 def test_the_document() -> None:
@@ -40,20 +39,6 @@ def test_rows_of_branches_are_nested_and_joined() -> None:
     assert [(row.text, row.nesting) for row in rows] == [
         ("conv3-4", 1), ("relu", 2), ("concat", 1), ("concat", 0), ("relu", 0),
     ]  # fmt: skip
-
-
-def test_predicted_time_grows_with_the_batch_and_the_net() -> None:
-    small, large = (load_net(name).summary(batch=8) for name in ("resnet20", "resnet56"))
-    double = load_net("resnet20").summary(batch=16)
-    rates = (100e9, 10e9)
-    assert 0 < small.step_seconds(*rates) < double.step_seconds(*rates) < 1
-    assert small.step_seconds(*rates) < large.step_seconds(*rates)
-
-
-def test_the_measured_speed_is_plausible() -> None:
-    speed = measure_speed()
-    assert 1e8 < speed.multiply_adds_per_second < 1e14
-    assert 1e7 < speed.bytes_per_second < 1e13
 
 
 def test_the_table_in_plain_text() -> None:

@@ -69,7 +69,6 @@ def command(
     from striate.cli.text import print_json, printable
     from striate.model import write_atomically
     from striate.nets import load_net
-    from striate.nets.speed import measure_speed
 
     if picture is not None and picture.suffix.lower() != ".svg":
         raise UsageError(f"--picture {picture} is not an SVG file", hint="end its name with .svg")
@@ -79,8 +78,7 @@ def command(
     summary = loaded.summary(batch=batch, compare_fc=compare_fc, object=object_side)
     if picture is not None:
         write_atomically(picture, loaded.picture())
-    speed = measure_speed()
-    seconds = summary.step_seconds(speed.multiply_adds_per_second, speed.bytes_per_second)
+    seconds = loaded.step_seconds(batch=batch)
     if as_json:
         drawn = {} if picture is None else {"picture": str(picture)}
         print_json(summary.to_json(seconds) | drawn)

@@ -68,7 +68,7 @@ class NetModule(nn.Module):
         super().__init__()
         self.net = net
         self.input = (traced.input.height, traced.input.width, traced.input.channels)
-        self.layers = _Builder(traced).sequential(traced.chain)
+        self.layers = build_layers(traced)
         self._flatten = (traced.output.height, traced.output.width) == (1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,6 +112,11 @@ def build(net: Net, traced: Traced) -> NetModule:
     if largest > LARGEST_ACTIVATION:
         raise NetError(f"a layer of {largest} values for one image is too large to build")
     return NetModule(net, traced)
+
+
+def build_layers(traced: Traced) -> nn.Sequential:
+    """The layers of a traced graph alone, without a net around them."""
+    return _Builder(traced).sequential(traced.chain)
 
 
 def _size(chain: TracedChain) -> tuple[int, int]:

@@ -104,6 +104,19 @@ class Net:
         )
         return draw_picture(self.syntax, traced, caption)
 
+    def step_seconds(self, input: Size | None = None, *, batch: int = 1) -> float:
+        """The predicted time of a training step of `batch` images in fp32 on this CPU.
+
+        Some of the net's layers are measured for it, with PyTorch's current threads, for about a
+        second: see `striate.nets.duration.step_seconds`.
+
+        Raises:
+            NetError: Where a layer does not fit its input.
+        """
+        from striate.nets.duration import step_seconds  # noqa: PLC0415 - it measures with PyTorch
+
+        return step_seconds(self.trace(input), batch)
+
     def build(self, input: Size | None = None) -> NetModule:
         """An ordinary `torch.nn.Module` for images of `input` (H, W, C).
 

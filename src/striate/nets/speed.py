@@ -1,4 +1,8 @@
-"""What this machine can do, measured in a fifth of a second: to predict the time of a step."""
+"""What this machine does in a second, measured on the spot: to predict the time of a step.
+
+All in fp32 on the CPU with PyTorch's current threads. Of several times the shortest counts: what
+disturbs a measurement only makes it longer.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +11,163 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 
-SIDE = 768  # of the square matrices: large enough to run at full speed, small enough to repeat
-COPIED = 32 * 2**20  # bytes: more than the caches hold
-BUDGET = 0.1  # seconds for each of the two
+from striate.nets.build import build_layers
+from striate.nets.graph import Volume
+from striate.nets.memory import LARGE_BLOCK
+from striate.nets.shapes import trace
+from striate.nets.work import Work
+
+SIDE = 512  # of the square matrices: large enough to run at full speed, small enough to repeat
+COPIED = 24 * 2**20  # bytes: more than the caches of one core hold, less than is paged in
+REPEATS = 3  # of each measurement at least
+TOGETHER = 0.003  # seconds at least, that the repeats take
+MOST_LOGITS = 2**20  # for which the loss is measured
+FILLING = 0.01  # any number that is not slow to compute with
 
 
 @dataclass(frozen=True)
-class Speed:
-    """Measured rates in fp32 with PyTorch's current threads.
+class Ceilings:
+    """The most that can be had.
 
     Attributes:
         multiply_adds_per_second: Of a matrix product.
         bytes_per_second: Of a copy, read and written.
+        fresh_bytes_per_second: Of writing to memory that the system has to page in first.
     """
 
     multiply_adds_per_second: float
     bytes_per_second: float
+    fresh_bytes_per_second: float
 
 
-def measure_speed() -> Speed:
-    """Times matrix products and copies on the CPU."""
+def measure_ceilings() -> Ceilings:
+    """Times matrix products, copies, and the first use of memory."""
     left, right = torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE)
     product = torch.empty(SIDE, SIDE)
     source, target = torch.ones(COPIED // 4), torch.empty(COPIED // 4)
-    return Speed(
-        multiply_adds_per_second=SIDE**3 / _shortest(lambda: torch.mm(left, right, out=product)),
-        bytes_per_second=2 * COPIED / _shortest(lambda: target.copy_(source)),
+    values = LARGE_BLOCK // 4 + 1
+    warm = shortest(lambda: source.fill_(1.0)) / COPIED
+    fresh = shortest(lambda: torch.empty(values).fill_(1.0)) / (4 * values)
+    return Ceilings(
+        multiply_adds_per_second=SIDE**3 / shortest(lambda: torch.mm(left, right, out=product)),
+        bytes_per_second=2 * COPIED / shortest(lambda: target.copy_(source)),
+        fresh_bytes_per_second=1 / max(fresh - warm, 1e-12),
     )
 
 
-def _shortest(work: Callable[[], object]) -> float:
-    """The shortest time of one call: what disturbs a measurement only makes it longer."""
+def work_seconds(work: Work, batch: int, *, copies: int) -> float:
+    """Forward and back through a piece of a step.
+
+    Args:
+        work: The piece.
+        batch: Images.
+        copies: How often it is run, with weights and images of its own each time, before all go
+            back: so that they are as far from the caches as in a net.
+    """
+    if work.join:
+        return _join_seconds(work, batch, copies)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        return _layer_seconds(work, batch, copies)
+
+
+def _layer_seconds(work: Work, batch: int, copies: int) -> float:
+    layers = [_layer(work) for _ in range(copies)]
+    images = [_images(work.input, batch).requires_grad_(work.trained) for _ in layers]
+    parameters = [p for layer in layers for p in layer.parameters()]
+    gradient = torch.full_like(layers[0](images[0]), FILLING)
+
+    def run() -> None:
+        for tensor in [*parameters, *images]:
+            tensor.grad = None
+        outputs = [layer(x) for layer, x in zip(layers, images, strict=True)]
+        if outputs[0].requires_grad:
+            torch.autograd.backward(outputs, [gradient] * copies)
+
+    return shortest(run) / copies
+
+
+def _layer(work: Work) -> nn.Module:
+    """A module that is not initialised as for training: that takes long, and random numbers."""
+    with torch.device("meta"):
+        empty = build_layers(trace(work.layers, work.input, ""))
+    module: nn.Module = empty.to_empty(device="cpu")
+    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for tensor in [*module.parameters(), *module.buffers()]:
+        tensor.data.fill_(FILLING)
+    return module
+
+
+def _join_seconds(work: Work, batch: int, copies: int) -> float:
+    """The join, and the adding up of the gradients where its branches part."""
+    volume = work.input
+    wholes = [_images(volume, batch) for _ in range(2 * copies)]
+    halves = [x[:, : max(1, volume.channels // 2)] for x in wholes]
+
+    def run() -> list[Tensor]:
+        summed = [a + b for a, b in zip(wholes[::2], wholes[1::2], strict=True)]
+        if work.join == "add":
+            joined = [a + b for a, b in zip(wholes[::2], wholes[1::2], strict=True)]
+        else:
+            joined = [torch.cat(pair, 1) for pair in zip(halves[::2], halves[1::2], strict=True)]
+        return summed + joined
+
+    return shortest(run) / copies
+
+
+def loss_seconds(classes: int, batch: int) -> float:
+    """Cross-entropy, forward and back; of many numbers, by what a part of the images takes."""
+    images = max(1, min(batch, MOST_LOGITS // classes))
+    logits, labels = torch.zeros(images, classes), torch.zeros(images, dtype=torch.long)
+
+    def run() -> None:
+        with torch.enable_grad():
+            loss = nn.functional.cross_entropy(logits.requires_grad_(), labels)
+            torch.autograd.backward(loss)
+
+    return shortest(run) * batch / images
+
+
+def optimizer_seconds(tensors: int, values: int, ceilings: Ceilings) -> float:
+    """A step of SGD with momentum on so many tensors, with so many values in all.
+
+    Measured is what it costs for itself and for each tensor. The values are moved at the rate of a
+    copy: momentum is scaled, the gradient added to it, and it to the weight, in 8 readings and
+    writings.
+    """
+    if tensors == 0:
+        return 0.0
+    few, many = _momentum_step(1), _momentum_step(9)
+    return few + (many - few) / 8 * (tensors - 1) + 8 * 4 * values / ceilings.bytes_per_second
+
+
+def _momentum_step(tensors: int) -> float:
+    weights = [nn.Parameter(torch.zeros(8)) for _ in range(tensors)]
+    for weight in weights:
+        weight.grad = torch.zeros(8)
+    optimizer = torch.optim.SGD(weights, lr=FILLING, momentum=0.9)
+    return shortest(optimizer.step)
+
+
+def _images(volume: Volume, batch: int) -> Tensor:
+    if volume.flat:
+        return torch.full((batch, volume.channels), FILLING)
+    shape = batch, volume.channels, volume.height, volume.width
+    return torch.full(shape, FILLING).to(memory_format=torch.channels_last)
+
+
+def shortest(work: Callable[[], object]) -> float:
+    """The shortest of several times of one call, after one that is not counted.
+
+    With one thread it is the time of the processor, which others that use it do not disturb.
+    """
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     work()
-    shortest = float("inf")
-    end = time.perf_counter() + BUDGET
-    while (start := time.perf_counter()) < end:
+    times: list[float] = []
+    end = time.perf_counter() + TOGETHER
+    while len(times) < REPEATS or time.perf_counter() < end:
+        start = clock()
         work()
-        shortest = min(shortest, time.perf_counter() - start)
-    return shortest
+        times.append(clock() - start)
+    return min(times)

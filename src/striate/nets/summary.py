@@ -13,9 +13,6 @@ from striate.nets.memory import training_bytes
 from striate.nets.pitfalls import find_pitfalls
 from striate.nets.shapes import Traced, TracedChain, TracedParallel
 
-SHARE_REACHED = 0.6  # of a matrix product's rate, by convolutions in eager PyTorch
-PASSES = 8  # readings and writings of each value between layers, forward and back
-
 
 @dataclass(frozen=True)
 class LayerRow:
@@ -105,18 +102,6 @@ class Summary:
             "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
             for line in table
         )
-
-    def step_seconds(self, multiply_adds_per_second: float, bytes_per_second: float) -> float:
-        """The predicted time of a training step, from what the machine can do.
-
-        Forward, gradient of the weights and gradient of the input are three passes over the same
-        products, at a share of the rate of a plain matrix product. To them comes the moving of the
-        values between layers, and of the weights for the optimiser. A rough guide: within a factor
-        of two on the nets of the zoo.
-        """
-        products = 3 * self.multiply_adds * self.batch / (SHARE_REACHED * multiply_adds_per_second)
-        values = self.activation_bytes * self.batch + FLOAT_BYTES * self.parameters
-        return products + PASSES * values / bytes_per_second
 
     def to_json(self, seconds: float | None = None) -> dict[str, Any]:
         """The document of `show`; `seconds` is the predicted time of a step, if it is known."""

@@ -1,0 +1,227 @@
+"""A training step cut into pieces of work, to be measured and added up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from striate.errors import NetError
+from striate.nets.costs import multiply_adds, parameters
+from striate.nets.footprint import FLOAT_BYTES
+from striate.nets.graph import (
+    Activation,
+    BatchNorm,
+    Chain,
+    Code,
+    Convolution,
+    Full,
+    Layer,
+    LayerNorm,
+    Reshape,
+    Scale,
+    Step,
+    TransposedConvolution,
+    Volume,
+    Whiten,
+)
+from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep, trace
+
+FEWEST_IMAGES = 2  # batch normalisation needs two, and one is treated in a way of its own
+LARGEST_TENSOR = 24 * 2**20  # bytes: more than the caches of one core hold, less than is paged in
+LARGEST_WEIGHTS = 2**22  # numbers
+SMALLEST_SIDE = 16  # a map is not cut further: its edges would count for too much
+
+
+@dataclass(frozen=True)
+class Work:
+    """One layer, or one join of branches, as far as its time depends on it.
+
+    Attributes:
+        layers: The layer; before an `unpool` the pooling that it undoes; none for a join.
+        join: Which, if it is one.
+        input: One image before it; of a join, one image after it.
+        output: One image after it.
+        multiply_adds: Of one image forward; 0 where no products count.
+        weights: Numbers that training moves.
+        trained: Whether its input asks for a gradient.
+    """
+
+    layers: Chain
+    join: Literal["", "add", "concat"]
+    input: Volume
+    output: Volume
+    multiply_adds: int = 0
+    weights: int = 0
+    trained: bool = True
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer, or None for a join."""
+        last = self.layers[-1] if self.layers else None
+        return last.layer if isinstance(last, Step) else None
+
+    @property
+    def values(self) -> int:
+        """Of one image, before and after."""
+        return self.input.size + self.output.size
+
+    @property
+    def amount(self) -> int:
+        """What its time grows with, for one image: its products, or else its values."""
+        return self.multiply_adds or self.values
+
+    @property
+    def tensors(self) -> int:
+        """In which its weights are held."""
+        match self.layer:
+            case Convolution() | TransposedConvolution() | Full() as layer:
+                return 1 + bool(layer.bias)
+            case BatchNorm() as layer:
+                return 1 + layer.scale
+            case LayerNorm():
+                return 2
+        return int(isinstance(self.layer, Whiten))
+
+    def tensor_bytes(self, batch: int) -> int:
+        """Of the larger of its input and its output."""
+        return FLOAT_BYTES * batch * max(self.input.size, self.output.size)
+
+    def on(self, volume: Volume) -> Work:
+        """The same on another input.
+
+        Raises:
+            NetError: If it does not fit.
+        """
+        if self.layer is None:
+            return replace(self, input=volume, output=volume)
+        traced = trace(self.layers, volume, "")
+        sizes = self.layer, volume, traced.output
+        products = multiply_adds(*sizes) if self.multiply_adds else 0
+        return replace(
+            self,
+            input=volume,
+            output=traced.output,
+            multiply_adds=products,
+            weights=parameters(*sizes),
+        )
+
+
+def cut(traced: Traced) -> list[Work]:
+    """The pieces of a step in the order of the text, but for those that cost nothing."""
+    undone = {part.partner for part in _steps(traced.chain) if part.partner is not None}
+    return _Cutter(undone, {p.step.name: p.step for p in _steps(traced.chain)}).chain(traced.chain)
+
+
+@dataclass
+class _Cutter:
+    undone: set[str]
+    steps: dict[str, Step]
+    trained: bool = False
+
+    def chain(self, chain: TracedChain) -> list[Work]:
+        pieces: list[Work] = []
+        for part in chain:
+            if isinstance(part, TracedParallel):
+                pieces += self._parallel(part)
+            elif part.step.name not in self.undone:
+                pieces += self._step(part)
+        return pieces
+
+    def _parallel(self, part: TracedParallel) -> list[Work]:
+        pieces, before, after = [], self.trained, False
+        for branch in part.branches:
+            self.trained = before
+            pieces += self.chain(branch)
+            after |= self.trained
+        self.trained = after
+        return [*pieces, Work((), part.parallel.join, part.output, part.output)]
+
+    def _step(self, part: TracedStep) -> list[Work]:
+        layer, before, after = part.step.layer, part.input, part.output
+        if isinstance(layer, Code) or layer == Activation("identity"):
+            return []
+        layers: Chain = (part.step,)
+        if part.partner is not None:
+            layers, before = (self.steps[part.partner], part.step), part.output
+        elif isinstance(layer, Reshape):  # a copy, as far as time goes, of whatever shape
+            layers, after = (replace(part.step, layer=Scale(1.0)),), before
+        sizes = layer, before, after
+        piece = Work(
+            layers, "", before, after, multiply_adds(*sizes), parameters(*sizes), self.trained
+        )
+        self.trained |= piece.weights > 0
+        return [piece]
+
+
+def alike(work: Work, batch: int) -> tuple[object, ...]:
+    """Pieces for which this is equal take time at the same rate.
+
+    They are layers of one kind; if they multiply, with about as many channels and about as wide a
+    map; if not, with about as many values in all.
+    """
+    match work.layer:
+        case Convolution() | TransposedConvolution() as layer:
+            kind: object = replace(layer, channels=layer.groups)
+        case Full():
+            kind = Full
+        case None:
+            kind = work.join
+        case layer:
+            kind = layer
+    if not work.multiply_adds:
+        return kind, work.trained, _scale(4, work.values * batch)
+    before = work.input.size if kind is Full else work.input.channels
+    sizes = _scale(4, before), _scale(4, work.output.channels), _scale(2, work.input.width)
+    return kind, work.trained, *sizes
+
+
+def _scale(base: int, count: int) -> int:
+    """A logarithm in steps whose bounds are off the usual sizes: 28 and 32 are of one scale."""
+    return int(math.log(max(count, 1), base) + 0.25)
+
+
+def halved(work: Work, batch: int) -> tuple[Work, int] | None:
+    """About half of a piece of work, or None where it cannot be cut any more.
+
+    It is done for fewer images, then on a lower and a narrower map. A fully connected layer loses
+    inputs first, since most of its time is that of its weights.
+    """
+    height, width, channels = work.input.height, work.input.width, work.input.channels
+    if isinstance(work.layer, Full) and work.weights > LARGEST_WEIGHTS and work.input.size > 1:
+        return work.on(Volume(1, 1, work.input.size // 2, flat=True)), batch
+    if batch > FEWEST_IMAGES:
+        return work, max(FEWEST_IMAGES, batch // 2)
+    if max(height, width) < 2 * SMALLEST_SIDE:
+        return None
+    low = height >= width
+    half = Volume(height // 2, width, channels) if low else Volume(height, width // 2, channels)
+    try:
+        return work.on(half), batch
+    except NetError:
+        return None
+
+
+def smallest(work: Work, batch: int) -> tuple[Work, int]:
+    """As little of a piece of work as there can be: what it costs before it does anything."""
+    if isinstance(work.layer, Full):
+        return work.on(Volume(1, 1, min(64, work.input.size), flat=True)), batch
+    if work.input.flat:
+        return work, min(FEWEST_IMAGES, batch)
+    for side in (2, 3, 4, 5, 7, 8, 11, 16, 32):
+        low, narrow = min(side, work.input.height), min(side, work.input.width)
+        try:
+            return work.on(Volume(low, narrow, work.input.channels)), min(FEWEST_IMAGES, batch)
+        except NetError:
+            continue
+    return work, batch
+
+
+def _steps(chain: TracedChain) -> Iterator[TracedStep]:
+    for part in chain:
+        if isinstance(part, TracedStep):
+            yield part
+        else:
+            for branch in part.branches:
+                yield from _steps(branch)
