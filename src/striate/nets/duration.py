@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 
 from striate.nets.footprint import FLOAT_BYTES
+from striate.nets.graph import ResponseNorm
 from striate.nets.memory import LARGE_BLOCK, fresh_bytes, training_bytes
 from striate.nets.shapes import Traced
 from striate.nets.speed import (
@@ -17,7 +18,7 @@ from striate.nets.speed import (
 )
 from striate.nets.work import LARGEST_TENSOR, Work, alike, cut, halved, smallest
 
-BUDGET = 1.0  # seconds that all measurements may take; more than one group of layers goes over it
+BUDGET = 0.6  # seconds; what is being measured when they are over is still finished
 PORTION = 0.006  # seconds that one measured run may take
 AS_MUCH_MEMORY = 48 * 2**20  # bytes: so much puts a layer's tensors out of the caches
 MOST_COPIES = 16
@@ -27,6 +28,7 @@ ALIKE = 0.6  # of the largest layer of a group: less work than that needs a line
 # Of the ceilings, reached on a first guess, which only decides what is measured and how much of it.
 SHARE_REACHED = 0.5
 PASSES = 8  # over the values of a layer, forward and back
+RESPONSE_NORM_PASSES = 60  # of which one is over five channels, and one takes powers
 WEIGHT_PASSES = 6  # over its weights: used twice, put in order, and their gradient written
 OVERHEAD = 3e-5  # seconds for calling a layer, forward and back
 
@@ -72,7 +74,8 @@ def _groups(pieces: list[Work], batch: int, ceilings: Ceilings) -> list[tuple[li
 def _guess(work: Work, batch: int, ceilings: Ceilings) -> float:
     """Three passes over the products, and some over the values and the weights."""
     products = 3 * batch * work.multiply_adds
-    moved = FLOAT_BYTES * (PASSES * batch * work.values + WEIGHT_PASSES * work.weights)
+    passes = RESPONSE_NORM_PASSES if isinstance(work.layer, ResponseNorm) else PASSES
+    moved = FLOAT_BYTES * (passes * batch * work.values + WEIGHT_PASSES * work.weights)
     rates = ceilings.multiply_adds_per_second, ceilings.bytes_per_second
     return products / (SHARE_REACHED * rates[0]) + moved / rates[1] + OVERHEAD
 

@@ -158,11 +158,7 @@ def _images(volume: Volume, batch: int) -> Tensor:
 
 
 def shortest(work: Callable[[], object]) -> float:
-    """The shortest of several times of one call, after one that is not counted.
-
-    With one thread it is the time of the processor, which others that use it do not disturb.
-    """
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    """The shortest of several times of one call, after one that is not counted."""
     work()
     times: list[float] = []
     end = time.perf_counter() + TOGETHER
@@ -171,3 +167,8 @@ def shortest(work: Callable[[], object]) -> float:
         work()
         times.append(clock() - start)
     return min(times)
+
+
+def clock() -> float:
+    """Seconds; with one thread those of the processor, which others that use it do not disturb."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
