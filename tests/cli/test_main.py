@@ -123,7 +123,7 @@ def test_debug_shows_where_it_came_from(capsys):
     assert run(["train", "no-such-data", "--debug"]) == 3
     err = capsys.readouterr().err
     assert "Traceback (most recent call last)" in err
-    assert "in load_data" in err
+    assert "in load_requested" in err
     assert err.splitlines()[-1].startswith("striate: no-such-data: ")
 
 
