@@ -16,19 +16,9 @@ def warnings(text: str, *size: int, object: int | None = None) -> tuple[str, ...
     return parse_net(text).summary((height, width, channels), object=object).warnings
 
 
-# All that fires over the zoo, each judged: ZF Net's second convolution really leaves out a row and
-# a column of its 56, as in the paper (26 of 26.5).
-OF_THE_ZOO = {
-    "zfnet": (
-        "conv5-256/2p0 on 56x56x96: (56 - 5 + 2*0)/2 + 1 = 26.5 is not whole; the last row and "
-        "column are dropped",
-    )
-}
-
-
 @pytest.mark.parametrize("name", [entry.name for entry in zoo_nets()])
 def test_nets_of_the_zoo_are_not_warned_of(name: str) -> None:
-    assert load_net(name).summary().warnings == OF_THE_ZOO.get(name, ())
+    assert load_net(name).summary().warnings == ()
 
 
 @pytest.mark.parametrize("side", [8, 12, 23, 28, 32, 48, 64, 96, 160, 224, 320])
