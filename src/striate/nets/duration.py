@@ -16,7 +16,7 @@ from striate.nets.speed import (
     optimizer_seconds,
     work_seconds,
 )
-from striate.nets.work import LARGEST_TENSOR, Work, alike, cut, halved, smallest
+from striate.nets.work import LARGEST_TENSOR, LARGEST_WEIGHTS, Work, alike, cut, halved, smallest
 
 BUDGET = 0.6  # seconds; what is being measured when they are over is still finished
 PORTION = 0.006  # seconds that one measured run may take
@@ -57,7 +57,7 @@ def step_seconds(traced: Traced, batch: int) -> float:
             measured += seconds
     layers = measured + left_out * (measured / guessed if guessed else 1.0)
     tensors, weights = sum(p.tensors for p in pieces), sum(p.weights for p in pieces)
-    optimizer = optimizer_seconds(tensors, weights, ceilings)
+    optimizer = optimizer_seconds(tensors, weights)
     loss = loss_seconds(traced.output.size, batch) if weights else 0.0
     return layers + optimizer + loss + fresh_bytes(traced, batch) / ceilings.fresh_bytes_per_second
 
@@ -106,12 +106,15 @@ def _vary(group: list[Work]) -> bool:
 def _affordable(work: Work, batch: int, ceilings: Ceilings) -> tuple[Work, int] | None:
     """As much of a piece of work as can be measured in a portion of the time."""
     images = batch
-    while (
-        _guess(work, images, ceilings) > PORTION or work.tensor_bytes(images) > LARGEST_TENSOR
-    ) and (less := halved(work, images)) is not None:
+    while _too_much(work, images, ceilings) and (less := halved(work, images)) is not None:
         work, images = less
     small = work.tensor_bytes(images) <= LARGE_BLOCK and work.weights <= MOST_WEIGHTS
     return (work, images) if small else None
+
+
+def _too_much(work: Work, images: int, ceilings: Ceilings) -> bool:
+    large = work.tensor_bytes(images) > LARGEST_TENSOR or work.weights > LARGEST_WEIGHTS
+    return large or _guess(work, images, ceilings) > PORTION
 
 
 def _copies(work: Work, images: int, memory: int, ceilings: Ceilings) -> int:

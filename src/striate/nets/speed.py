@@ -21,9 +21,11 @@ from striate.nets.work import Work
 
 SIDE = 512  # of the square matrices: large enough to run at full speed, small enough to repeat
 COPIED = 24 * 2**20  # bytes: more than the caches of one core hold, less than is paged in
-REPEATS = 3  # of each measurement at least
+REPEATS = 3  # of each measurement at least, but for long ones
 TOGETHER = 0.003  # seconds at least, that the repeats take
+LONG = 0.03  # seconds, after which there are no more
 MOST_LOGITS = 2**20  # for which the loss is measured
+MOST_VALUES = 2**22  # for which the optimiser is measured
 FILLING = 0.01  # any number that is not slow to compute with
 
 
@@ -76,7 +78,7 @@ def _layer_seconds(work: Work, batch: int, copies: int) -> float:
     layers = [_layer(work) for _ in range(copies)]
     images = [_images(work.input, batch).requires_grad_(work.trained) for _ in layers]
     parameters = [p for layer in layers for p in layer.parameters()]
-    gradient = torch.full_like(layers[0](images[0]), FILLING)
+    gradient = _images(work.output, batch)
 
     def run() -> None:
         for tensor in [*parameters, *images]:
@@ -129,23 +131,22 @@ def loss_seconds(classes: int, batch: int) -> float:
     return shortest(run) * batch / images
 
 
-def optimizer_seconds(tensors: int, values: int, ceilings: Ceilings) -> float:
+def optimizer_seconds(tensors: int, values: int) -> float:
     """A step of SGD with momentum on so many tensors, with so many values in all.
 
-    Measured is what it costs for itself and for each tensor. The values are moved at the rate of a
-    copy: momentum is scaled, the gradient added to it, and it to the weight, in 8 readings and
-    writings.
+    Measured is what it costs for itself, for each tensor, and for each value.
     """
     if tensors == 0:
         return 0.0
-    few, many = _momentum_step(1), _momentum_step(9)
-    return few + (many - few) / 8 * (tensors - 1) + 8 * 4 * values / ceilings.bytes_per_second
+    some = min(values, MOST_VALUES)
+    few, many, large = (_momentum_step(sizes) for sizes in ([8], [8] * 9, [some]))
+    return few + (many - few) / 8 * (tensors - 1) + max(0.0, large - few) * values / some
 
 
-def _momentum_step(tensors: int) -> float:
-    weights = [nn.Parameter(torch.zeros(8)) for _ in range(tensors)]
+def _momentum_step(sizes: list[int]) -> float:
+    weights = [nn.Parameter(torch.full((size,), FILLING)) for size in sizes]
     for weight in weights:
-        weight.grad = torch.zeros(8)
+        weight.grad = torch.full_like(weight, FILLING)
     optimizer = torch.optim.SGD(weights, lr=FILLING, momentum=0.9)
     return shortest(optimizer.step)
 
@@ -161,8 +162,7 @@ def shortest(work: Callable[[], object]) -> float:
     """The shortest of several times of one call, after one that is not counted."""
     work()
     times: list[float] = []
-    end = time.perf_counter() + TOGETHER
-    while len(times) < REPEATS or time.perf_counter() < end:
+    while sum(times) < (TOGETHER if len(times) >= REPEATS else LONG):
         start = clock()
         work()
         times.append(clock() - start)

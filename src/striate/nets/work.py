@@ -9,7 +9,7 @@ from typing import Literal
 
 from striate.errors import NetError
 from striate.nets.costs import multiply_adds, parameters
-from striate.nets.footprint import FLOAT_BYTES
+from striate.nets.footprint import FEW_VALUES, FLOAT_BYTES
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -31,7 +31,7 @@ from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep,
 FEWEST_IMAGES = 2  # batch normalisation needs two, and one is treated in a way of its own
 LARGEST_TENSOR = 24 * 2**20  # bytes: more than the caches of one core hold, less than is paged in
 LARGEST_WEIGHTS = 2**22  # numbers
-SMALLEST_SIDE = 16  # a map is not cut further: its edges would count for too much
+SMALLEST_SIDE = 12  # a map is not cut further: its edges would count for too much
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,8 @@ def halved(work: Work, batch: int) -> tuple[Work, int] | None:
     height, width, channels = work.input.height, work.input.width, work.input.channels
     if isinstance(work.layer, Full) and work.weights > LARGEST_WEIGHTS and work.input.size > 1:
         return work.on(Volume(1, 1, work.input.size // 2, flat=True)), batch
-    if batch > FEWEST_IMAGES:
-        return work, max(FEWEST_IMAGES, batch // 2)
+    if batch > (1 if _is_large(work) else FEWEST_IMAGES):
+        return work, (batch + 1) // 2
     if max(height, width) < 2 * SMALLEST_SIDE:
         return None
     low = height >= width
@@ -201,6 +201,11 @@ def halved(work: Work, batch: int) -> tuple[Work, int] | None:
         return work.on(half), batch
     except NetError:
         return None
+
+
+def _is_large(work: Work) -> bool:
+    """Whether one image of it is treated as one of many is."""
+    return work.multiply_adds > 0 and work.input.size > FEW_VALUES
 
 
 def smallest(work: Work, batch: int) -> tuple[Work, int]:
