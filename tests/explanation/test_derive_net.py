@@ -125,7 +125,6 @@ def test_the_document():
         ("input 1x1x16 fc-16", {}, NetError, "fc1.weight: 16x16 numbers are too many"),
         ("input 9x9x1 gap [tanh]*60", {}, NetError, "61 layers are too many to read"),
         ("input 1x1x2 fc-2 bn", {}, NetError, r"bn on 2: one image gives each .*\n.*\n +\^\^"),
-        ("input 5x5x1 maxpool3/2 unpool3", {}, NetError, "two values have one position"),
         ("input 2x2x1 conv5-2p0", {}, NetError, "the window is larger than its input"),
         ("input 1x1x2 fc-2", {"label": 2}, UsageError, "label 2 is not one of the 2 outputs"),
         ("input 1x1x2 fc-1", {"label": 0}, UsageError, "needs two outputs or more"),

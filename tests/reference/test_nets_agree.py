@@ -154,10 +154,11 @@ def test_global_average():
     close(r.global_average_backward(slope, built.images), built.tensor.grad)
 
 
+@pytest.mark.parametrize(("text", "size", "stride"), [("2", 2, 2), ("3/2", 3, 2), ("3/1", 3, 1)])
 @pytest.mark.parametrize(("height", "width"), [(4, 6), (5, 7)])
-def test_max_unpooling(height, width):
-    built = Built("maxpool2 unpool2", height, width, 3)
-    maxima, positions = r.max_pool(built.images, 2)
+def test_max_unpooling(height, width, text, size, stride):
+    built = Built(f"maxpool{text} unpool{size}", height, width, 3)
+    maxima, positions = r.max_pool(built.images, size, stride=stride)
     close(r.max_unpool(maxima, positions, (height, width)), built.output)
     gradient = r.max_unpool_backward(built.slope, positions)
     close(r.max_pool_backward(gradient, positions, built.images), built.tensor.grad)

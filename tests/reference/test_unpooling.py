@@ -114,9 +114,12 @@ def test_the_gradients_are_the_numerical_ones(numerical):
         np.testing.assert_allclose(found, numerical(unpool, maxima, slope), atol=1e-8)
 
 
-def test_two_values_at_one_position_are_an_error():
+def test_values_of_overlapping_windows_are_added_up():
     image = np.zeros((1, 1, 3, 3))
     image[0, 0, 1, 1] = 1
-    maxima, positions = max_pool(image, 2, stride=1)
-    with pytest.raises(ValueError, match="two values have one position; unpool what was pooled"):
-        max_unpool(maxima, positions, (3, 3))
+    _, positions = max_pool(image, 2, stride=1)
+    values = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
+    assert max_unpool(values, positions, (3, 3))[0, 0].tolist() == [[0, 0, 0], [0, 10, 0], [0, 0, 0]]
+    slope = np.arange(9.0).reshape(1, 1, 3, 3)
+    expected = numerical(lambda x: max_unpool(x, positions, (3, 3)), values, slope)
+    np.testing.assert_allclose(max_unpool_backward(slope, positions), expected, atol=1e-8)

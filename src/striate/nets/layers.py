@@ -227,6 +227,8 @@ class RememberingMaxPool(nn.MaxPool2d):
 class MaxUnpool(nn.Module):
     """Puts each value where the maximum of the paired pooling was, and 0 elsewhere.
 
+    Where windows of the pooling overlap, the values that belong to one maximum are added up.
+
     Args:
         pool: The pooling, which has run on the same images before.
     """
@@ -240,7 +242,7 @@ class MaxUnpool(nn.Module):
         pool = self.partner[0]
         height, width = pool.input_size[2:]
         flat = x.new_zeros(*x.shape[:2], height * width)
-        flat = flat.scatter(2, pool.positions.flatten(2), x.flatten(2))
+        flat = flat.scatter_add(2, pool.positions.flatten(2), x.flatten(2))
         return flat.view(*x.shape[:2], height, width)
 
 

@@ -10,6 +10,9 @@ from striate.reference.arrays import Array, Index, Positions, Sizes, every, per_
 def max_unpool(values: Array, positions: Positions, sizes: tuple[int, ...]) -> Array:
     """Puts each value where the maximum was found, and 0 elsewhere.
 
+    Where windows overlap, several may have found one maximum: their values are added up, which is
+    what the transposed map of the pooling does.
+
     Args:
         values: (N, C, Ho, Wo), or (N, C, Lo).
         positions: Of the same shape, from `max_pool`.
@@ -17,15 +20,10 @@ def max_unpool(values: Array, positions: Positions, sizes: tuple[int, ...]) -> A
 
     Returns:
         (N, C, H, W), or (N, C, L).
-
-    Raises:
-        ValueError: If two values have one position, as from windows that overlap.
     """
     outputs = np.zeros((*values.shape[:2], int(np.prod(sizes))))  # (N, C, H*W)
     for n, c in np.ndindex(*values.shape[:2]):
-        if len(np.unique(positions[n, c])) < positions[n, c].size:
-            raise ValueError("two values have one position; unpool what was pooled without overlap")
-        outputs[n, c, positions[n, c].ravel()] = values[n, c].ravel()
+        np.add.at(outputs[n, c], positions[n, c].ravel(), values[n, c].ravel())
     return outputs.reshape(*values.shape[:2], *sizes)
 
 
