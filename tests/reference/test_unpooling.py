@@ -1,7 +1,6 @@
 """Unpooling: the deck's examples, PyTorch, and numerical differences."""
 
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -114,12 +113,13 @@ def test_the_gradients_are_the_numerical_ones(numerical):
         np.testing.assert_allclose(found, numerical(unpool, maxima, slope), atol=1e-8)
 
 
-def test_values_of_overlapping_windows_are_added_up():
+def test_values_of_overlapping_windows_are_added_up(numerical):
     image = np.zeros((1, 1, 3, 3))
     image[0, 0, 1, 1] = 1
     _, positions = max_pool(image, 2, stride=1)
     values = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
-    assert max_unpool(values, positions, (3, 3))[0, 0].tolist() == [[0, 0, 0], [0, 10, 0], [0, 0, 0]]
+    unpooled = max_unpool(values, positions, (3, 3))
+    assert unpooled[0, 0].tolist() == [[0, 0, 0], [0, 10, 0], [0, 0, 0]]
     slope = np.arange(9.0).reshape(1, 1, 3, 3)
     expected = numerical(lambda x: max_unpool(x, positions, (3, 3)), values, slope)
     np.testing.assert_allclose(max_unpool_backward(slope, positions), expected, atol=1e-8)
