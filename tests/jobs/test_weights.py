@@ -16,7 +16,7 @@ from torch import nn
 
 import striate
 from striate.classifier import ImageClassifier
-from striate.data import Data, load_data
+from striate.data import VALIDATION, Data, load_data
 from striate.errors import (
     ModelError,
     NetError,
@@ -24,12 +24,16 @@ from striate.errors import (
     TerminatedRunError,
     UsageError,
 )
+from striate.jobs.plan import make_plan
 from striate.jobs.resume import resume
 from striate.jobs.train import train
+from striate.jobs.weights import read_weights
 from striate.model import load_model, load_tensors
 from striate.training.checkpoint import list_checkpoints
 from striate.training.events import Events
 from striate.training.folder import read_run
+from striate.training.recipe import load_recipe
+from striate.training.setup import prepare
 
 NET = "conv3-4 bn relu maxpool2 (conv3-4 bn + skip) relu maxpool2 conv3-6 bn relu gap fc-9"
 SETTINGS = {"epochs": 2, "batch_size": 16, "precision": "fp32"}
@@ -161,6 +165,21 @@ def test_the_model_sees_images_by_the_mean_of_the_weights(tune, tiny_data):
     with torch.no_grad():
         expected = model.module(pixels)
     np.testing.assert_allclose(model.logits(images), expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_training_and_validation_see_the_same_numbers(tiny_data, weights):
+    data = load_data(tiny_data).split()
+    recipe = load_recipe("finetune").with_settings({"transfer.weights": str(weights)})
+    plan, _ = make_plan(data, net=NET, recipe=recipe, seed=0, device="cpu")
+    task, state = prepare(plan, data, weights=read_weights(plan, data))
+    assert (task.batches.mean, task.batches.std) == ((MEAN,), (STD,))
+    held_out = data.indices(VALIDATION)
+    pixels = torch.from_numpy(data.images[held_out]).permute(0, 3, 1, 2)
+    state.module.eval()
+    with torch.no_grad():
+        logits = state.module((pixels / 255 - MEAN) / STD)
+    loss = nn.functional.cross_entropy(logits, torch.from_numpy(data.labels[held_out]))
+    assert task.validate(state)[0] == pytest.approx(float(loss), rel=1e-4)
 
 
 def test_training_begins_with_the_weights(tune, weights):

@@ -56,11 +56,13 @@ RESNETS = {
     "resnet18": (published.BasicBlock, (2, 2, 2, 2)),
     "resnet34": (published.BasicBlock, (3, 4, 6, 3)),
     "resnet50": (published.Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (published.Bottleneck, (3, 4, 23, 3)),
     "resnet152": (published.Bottleneck, (3, 8, 36, 3)),
 }
 DENSENETS = {
     "densenet121": ((6, 12, 24, 16), 32, 64),
     "densenet161": ((6, 12, 36, 24), 48, 96),
+    "densenet169": ((6, 12, 32, 32), 32, 64),
     "densenet201": ((6, 12, 48, 32), 32, 64),
 }
 

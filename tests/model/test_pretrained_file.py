@@ -1,13 +1,16 @@
 """Files of others are as little trusted as our own: no pickle, no hole, no number that is none."""
 
+import hashlib
+import json
 import pickle
+import sys
 import zipfile
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from striate.errors import ModelError
+from striate.errors import ModelError, ResourceError
 from striate.model import save_tensors
 from striate.model.pretrained import open_pretrained
 from striate.model.pretrained.file import WeightsFile
@@ -100,7 +103,24 @@ def test_a_file_that_shrinks_while_it_is_open(path):
 
 
 def test_the_sum_is_that_of_sha256sum(path):
-    import hashlib
-
     with WeightsFile(path) as file:
         assert file.sha256() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_file_whose_reading_fails():
+    with pytest.raises(ModelError, match="/proc/self/mem: cannot be read: Input/output error"):
+        open_pretrained("/proc/self/mem")
+
+
+def test_more_than_fits_into_memory(tmp_path):
+    entry = {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}
+    header = json.dumps({"fc.weight": entry}).encode()
+    with (tmp_path / "x.safetensors").open("wb") as file:  # its holes take no room on the disk
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + 2**42)
+    with (
+        WeightsFile(tmp_path / "x.safetensors") as file,
+        pytest.raises(ResourceError, match="4,398,047 MB of memory needed"),
+    ):
+        file.read("fc.weight")
