@@ -286,32 +286,32 @@ def resnet_with(tmp_path, **changes):
             "'layer2.0.conv1.weight' is [128, 64, 3, 3] (a convolution), and the net's layer 11 "
             "with weights, conv6 (conv3-64, line 2, column 12 in unit(64)), takes [64, 64, 3, 3] "
             "(a convolution)",
-            "they are those of resnet18",
+            "the weights are those of resnet18",
         ),
         (
             "resnet50",
             "'layer1.0.conv1.weight' is [64, 64, 3, 3] (a convolution), and the net's layer 3 "
             "with weights, conv2 (conv1-64, line 3, column 18 in down(64, 256, 1)), takes "
             "[64, 64, 1, 1] (a convolution)",
-            "they are those of resnet18",
+            "the weights are those of resnet18",
         ),
         (
             "vgg11",
             "'conv1.weight' is [64, 3, 7, 7] (a convolution), and the net's layer 1 with weights, "
             "conv1 (conv3-64, line 1, column 17), takes [64, 3, 3, 3] (a convolution)",
-            "they are those of resnet18",
+            "the weights are those of resnet18",
         ),
         (
             "conv7-64/2 bn relu maxpool3/2p1 gap fc-9",
             "'layer1.0.conv1.weight' is [64, 64, 3, 3] (a convolution), and the net's layer 3 "
             "with weights, fc1 (fc-1000, line 1, column 53), takes [1000, 64] (fully connected)",
-            "they are those of resnet18",
+            "the weights are those of resnet18",
         ),
         (
             "conv7-64/2 relu maxpool3/2p1 gap fc-9",
             "has no tensor 'conv1.bias', and the net's layer 1 with weights, "
             "conv1 (conv7-64/2, line 1, column 17), takes one of [64]",
-            "they are those of resnet18",
+            "the weights are those of resnet18",
         ),
     ],
 )
@@ -384,7 +384,9 @@ def test_an_own_file_for_another_net_names_its_own(tmp_path):
     own_model(tmp_path / "model.safetensors")
     with pytest.raises(ModelError) as caught:
         open_pretrained(str(tmp_path)).fit(net_of("resnet18"), CLASSES)
-    assert caught.value.hint.startswith("they are those of input 32x32x3 unit(n) = (conv3-n bn")
+    assert caught.value.hint.startswith(
+        "the weights are those of input 32x32x3 unit(n) = (conv3-n bn"
+    )
 
 
 def test_an_own_file_with_a_layer_too_many_or_of_another_width(tmp_path):

@@ -99,9 +99,9 @@ class Pretrained:
     def _hint(self) -> str:
         likely = self.likely_net()
         if likely is None:
-            return "no net of the zoo fits them"
+            return "no net of the zoo fits these weights"
         name = " ".join(likely[0].split())
-        return f"they are those of {name if len(name) <= 80 else f'{name[:80]}...'}"
+        return f"the weights are those of {name if len(name) <= 80 else f'{name[:80]}...'}"
 
 
 @dataclass(frozen=True)
