@@ -20,7 +20,7 @@ from striate.nets.work import LARGEST_TENSOR, LARGEST_WEIGHTS, Work, alike, cut,
 
 BUDGET = 0.6  # seconds; what is being measured when they are over is still finished
 PORTION = 0.006  # seconds that one measured run may take
-AS_MUCH_MEMORY = 48 * 2**20  # bytes: so much puts a layer's tensors out of the caches
+AS_MUCH_MEMORY = 64 * 2**20  # bytes: so much puts a layer's tensors out of the caches
 MOST_COPIES = 16
 MOST_WEIGHTS = 2**24  # of a layer that is tried
 ALIKE = 0.6  # of the largest layer of a group: less work than that needs a line of its own
@@ -44,9 +44,9 @@ def step_seconds(traced: Traced, batch: int) -> float:
     corrected by what the guess was off for the others.
     """
     end = time.perf_counter() + BUDGET
-    ceilings = measure_ceilings()
+    ceilings = measure_ceilings(batch)
     pieces = cut(traced)
-    memory = training_bytes(traced, batch)
+    memory = min(2 * training_bytes(traced, batch), AS_MUCH_MEMORY)
     measured = guessed = left_out = 0.0
     for group, guess in _groups(pieces, batch, ceilings):
         seconds = _measure(group, batch, memory, ceilings) if time.perf_counter() < end else None
@@ -57,7 +57,7 @@ def step_seconds(traced: Traced, batch: int) -> float:
             measured += seconds
     layers = measured + left_out * (measured / guessed if guessed else 1.0)
     tensors, weights = sum(p.tensors for p in pieces), sum(p.weights for p in pieces)
-    optimizer = optimizer_seconds(tensors, weights)
+    optimizer = optimizer_seconds(tensors, weights, memory=memory)
     loss = loss_seconds(traced.output.size, batch) if weights else 0.0
     return layers + optimizer + loss + fresh_bytes(traced, batch) / ceilings.fresh_bytes_per_second
 
@@ -118,8 +118,8 @@ def _too_much(work: Work, images: int, ceilings: Ceilings) -> bool:
 
 
 def _copies(work: Work, images: int, memory: int, ceilings: Ceilings) -> int:
-    """So many that they use about as much memory as the step, or leave the caches."""
+    """So many that they use `memory`, if there is the time for it."""
     each = FLOAT_BYTES * (images * work.values + 2 * work.weights)
-    wanted = min(memory, AS_MUCH_MEMORY) // each
+    wanted = memory // each
     afforded = int(PORTION / _guess(work, images, ceilings))
     return max(1, min(wanted, afforded, MOST_COPIES))

@@ -25,7 +25,7 @@ REPEATS = 3  # of each measurement at least, but for long ones
 TOGETHER = 0.003  # seconds at least, that the repeats take
 LONG = 0.03  # seconds, after which there are no more
 MOST_LOGITS = 2**20  # for which the loss is measured
-MOST_VALUES = 2**22  # for which the optimiser is measured
+MOST_VALUES = 2**23  # for which the optimiser is measured
 FILLING = 0.01  # any number that is not slow to compute with
 
 
@@ -44,19 +44,29 @@ class Ceilings:
     fresh_bytes_per_second: float
 
 
-def measure_ceilings() -> Ceilings:
-    """Times matrix products, copies, and the first use of memory."""
+def measure_ceilings(batch: int) -> Ceilings:
+    """Times matrix products, copies, and the first use of memory.
+
+    The last by a gradient of weights from `batch` images, since those are the large blocks of most
+    nets, and that of one image is written by one thread.
+    """
     left, right = torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE)
     product = torch.empty(SIDE, SIDE)
     source, target = torch.ones(COPIED // 4), torch.empty(COPIED // 4)
-    values = LARGE_BLOCK // 4 + 1
-    warm = shortest(lambda: source.fill_(1.0)) / COPIED
-    fresh = shortest(lambda: torch.empty(values).fill_(1.0)) / (4 * values)
     return Ceilings(
         multiply_adds_per_second=SIDE**3 / shortest(lambda: torch.mm(left, right, out=product)),
         bytes_per_second=2 * COPIED / shortest(lambda: target.copy_(source)),
-        fresh_bytes_per_second=1 / max(fresh - warm, 1e-12),
+        fresh_bytes_per_second=_fresh_bytes_per_second(min(batch, 4)),
     )
+
+
+def _fresh_bytes_per_second(images: int) -> float:
+    rows = LARGE_BLOCK // (4 * SIDE * 8) + 1
+    left, right = torch.full((rows, images), FILLING), torch.full((images, SIDE * 8), FILLING)
+    kept = torch.mm(left, right)
+    warm = shortest(lambda: torch.mm(left, right, out=kept))
+    fresh = shortest(lambda: torch.mm(left, right))
+    return kept.nbytes / max(fresh - warm, 1e-9)
 
 
 def work_seconds(work: Work, batch: int, *, copies: int) -> float:
@@ -131,24 +141,31 @@ def loss_seconds(classes: int, batch: int) -> float:
     return shortest(run) * batch / images
 
 
-def optimizer_seconds(tensors: int, values: int) -> float:
+def optimizer_seconds(tensors: int, values: int, *, memory: int) -> float:
     """A step of SGD with momentum on so many tensors, with so many values in all.
 
-    Measured is what it costs for itself, for each tensor, and for each value.
+    Measured is what it costs for itself, for each tensor, and for each value: the last on about
+    `memory` bytes, or as many as are large for the caches.
     """
     if tensors == 0:
         return 0.0
-    some = min(values, MOST_VALUES)
+    some = min(max(values, memory // 12), MOST_VALUES)
     few, many, large = (_momentum_step(sizes) for sizes in ([8], [8] * 9, [some]))
     return few + (many - few) / 8 * (tensors - 1) + max(0.0, large - few) * values / some
 
 
 def _momentum_step(sizes: list[int]) -> float:
     weights = [nn.Parameter(torch.full((size,), FILLING)) for size in sizes]
-    for weight in weights:
-        weight.grad = torch.full_like(weight, FILLING)
+    gradients = [torch.full_like(weight, FILLING) for weight in weights]
     optimizer = torch.optim.SGD(weights, lr=FILLING, momentum=0.9)
-    return shortest(optimizer.step)
+
+    def run() -> None:
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return shortest(run)
 
 
 def _images(volume: Volume, batch: int) -> Tensor:
