@@ -316,6 +316,7 @@ def test_in_a_browser_letters_are_as_wide_as_thought_and_stand_out(tmp_path, sch
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--headless"]
         )
         page = browser.new_page(color_scheme=scheme)
+        page.set_default_timeout(120_000)  # milliseconds; other tests use the machine too
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(path.as_uri())

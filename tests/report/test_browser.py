@@ -32,6 +32,7 @@ def page(browser, trained) -> Iterator:
     """The report of a run, opened; in the end nothing was asked of a network, nothing failed."""
     path = write_report(trained.path, trained.data, trained.model)
     opened = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    opened.set_default_timeout(120_000)  # milliseconds; other tests use the machine too
     requests, complaints = [], []
     opened.on("request", lambda request: requests.append(request.url))
     opened.on("console", lambda message: complaints.append(message.text))
