@@ -108,7 +108,12 @@ def _train_epoch(task: Task, state: TrainingState, watch: Watch | SharedWatch) -
 
 
 def _take_step(task: Task, state: TrainingState, batch: Batch) -> None:
-    """One batch: forward, backward, and the optimisers' step."""
+    compute_gradients(task, state, batch)
+    move_weights(task, state)
+
+
+def compute_gradients(task: Task, state: TrainingState, batch: Batch) -> None:
+    """The first part of a step: forward and backward, and the sums over the epoch."""
     # Dropout and noise depend on the place in the run alone, so a resumed run draws the same.
     place = state.step * task.batches.world + task.batches.rank
     torch.manual_seed(int(hash64(task.seed, state.restart, Stream.STEP, place)) >> 1)
@@ -123,6 +128,13 @@ def _take_step(task: Task, state: TrainingState, batch: Batch) -> None:
         share = len(batch.labels) / task.batches.together
         sums = task.team.combine(state.module, sums, share=share)
     task.regularizer.clip(state.module)
+    state.sums.loss += sums[0]
+    state.sums.correct += sums[1]
+    state.sums.images += task.batches.together
+
+
+def move_weights(task: Task, state: TrainingState) -> None:
+    """The second part of a step: the optimisers, and the average of the weights."""
     state.optimizers.step(
         schedule_factor(task.recipe.schedule, state.progress) * state.rate_scale,
         whiten_factor=_whiten_factor(task, state) * state.rate_scale,
@@ -130,9 +142,6 @@ def _take_step(task: Task, state: TrainingState, batch: Batch) -> None:
     state.progress = _progress_after(task, state)
     if state.average is not None:
         state.average.update(state.module, progress=state.progress)
-    state.sums.loss += sums[0]
-    state.sums.correct += sums[1]
-    state.sums.images += task.batches.together
 
 
 def _whiten_factor(task: Task, state: TrainingState) -> float:
