@@ -19,6 +19,7 @@ from striate.nets.memory import LARGE_BLOCK
 from striate.nets.shapes import trace
 from striate.nets.work import Work
 
+CPU = torch.device("cpu")
 SIDE = 512  # of the square matrices: large enough to run at full speed, small enough to repeat
 COPIED = 24 * 2**20  # bytes: more than the caches of one core hold, less than is paged in
 REPEATS = 3  # of each measurement at least, but for long ones
@@ -50,14 +51,38 @@ def measure_ceilings(batch: int) -> Ceilings:
     The last by a gradient of weights from `batch` images, since those are the large blocks of most
     nets, and that of one image is written by one thread.
     """
-    left, right = torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE)
-    product = torch.empty(SIDE, SIDE)
-    source, target = torch.ones(COPIED // 4), torch.empty(COPIED // 4)
     return Ceilings(
-        multiply_adds_per_second=SIDE**3 / shortest(lambda: torch.mm(left, right, out=product)),
-        bytes_per_second=2 * COPIED / shortest(lambda: target.copy_(source)),
+        multiply_adds_per_second=product_rate(torch.float32),
+        bytes_per_second=copy_rate(),
         fresh_bytes_per_second=_fresh_bytes_per_second(min(batch, 4)),
     )
+
+
+def product_rate(dtype: torch.dtype, side: int = SIDE, device: torch.device = CPU) -> float:
+    """Multiply-adds in a second of a product of two matrices of `side` rows and columns."""
+    left, right, product = (torch.ones(side, side, dtype=dtype, device=device) for _ in range(3))
+
+    def run() -> None:
+        torch.mm(left, right, out=product)
+        _wait_for(device)
+
+    return side**3 / shortest(run)
+
+
+def copy_rate(size: int = COPIED, device: torch.device = CPU) -> float:
+    """Bytes in a second, read and written, of a copy of `size` bytes."""
+    source, target = (torch.ones(size // 4, device=device) for _ in range(2))
+
+    def run() -> None:
+        target.copy_(source)
+        _wait_for(device)
+
+    return 2 * size / shortest(run)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def _fresh_bytes_per_second(images: int) -> float:
