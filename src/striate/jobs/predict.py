@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from striate.kernels.memory import keep_freed_memory
 from striate.model import Item, Model, Prediction, Unreadable, load_model
 from striate.training.machine import choose_device
 
@@ -38,5 +39,6 @@ def iterate_predictions(
 
 
 def open_model(model: Model | str | Path, *, device: str = "auto") -> Model:
-    """A model as it is, or loaded from its file or run folder onto a device."""
+    """A model as it is, or loaded from its file or run folder onto a device; memory is kept."""
+    keep_freed_memory()
     return model if isinstance(model, Model) else load_model(model).to(choose_device(device))

@@ -6,6 +6,7 @@ import torch
 
 from striate.data import Batch
 from striate.data.random import Stream, hash64
+from striate.kernels.memory import keep_freed_memory
 from striate.training.events import Events, Measurement
 from striate.training.folder import RunFolder
 from striate.training.machine import synchronize
@@ -29,6 +30,7 @@ def fit(task: Task, state: TrainingState, folder: RunFolder, events: Events) -> 
         DivergedError: If the loss is not finite again after going back twice with half the rate.
         ResourceError: If the disk is full.
     """
+    keep_freed_memory()
     with StopSignals() as signals:
         watch = Watch(task, folder, events, signals)
         if task.team is None:
@@ -43,6 +45,7 @@ def follow(task: Task, state: TrainingState) -> None:
         ResourceError: If that process ends before the training does.
     """
     assert task.team is not None
+    keep_freed_memory()
     with StopSignals():  # the leader heeds them
         _train_all_starts(task, state, SharedWatch(task.team, None))
 
