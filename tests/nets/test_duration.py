@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from striate.nets import load_net, parse_net
-from striate.nets.memory import LARGE_BLOCK, fresh_bytes
 from striate.nets.speed import (
     loss_seconds,
     measure_ceilings,
@@ -30,7 +29,7 @@ def is_time(seconds: float) -> bool:
 def test_it_changes_no_random_numbers_and_no_modes() -> None:
     before, threads = torch.random.get_rng_state(), torch.get_num_threads()
     with torch.no_grad():
-        assert is_time(load_net("densenet121").step_seconds(batch=32))
+        assert is_time(load_net("resnet20").step_seconds(batch=8))
         assert not torch.is_grad_enabled()
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.get_num_threads() == threads
@@ -97,9 +96,13 @@ def test_half_of_a_piece_takes_half_of_the_products() -> None:
     assert half.weights == work.weights
     quarter, _ = halved(half, 2)
     assert halved(halved(quarter, 2)[0], 2) is None
-    (full,) = pieces("input 1x1x8192 fc-4096")
-    assert halved(full, 8)[0].weights < 0.51 * full.weights
-    assert halved(halved(full, 8)[0], 8)[0].weights == 2048 * 4096 + 4096
+
+
+def test_half_of_a_fully_connected_layer_has_half_of_its_weights() -> None:
+    (full,) = pieces("input 1x1x512 fc-4096")
+    half, batch = halved(full, 8)
+    assert (half.weights, batch) == (256 * 4096 + 4096, 8)
+    assert halved(half, 8) == (half, 4)
 
 
 def test_the_smallest_piece_keeps_its_weights() -> None:
@@ -111,10 +114,9 @@ def test_the_smallest_piece_keeps_its_weights() -> None:
 
 
 def test_ceilings_are_plausible() -> None:
-    ceilings = measure_ceilings(1)
+    ceilings = measure_ceilings()
     assert 1e8 < ceilings.multiply_adds_per_second < 1e14
     assert 1e7 < ceilings.bytes_per_second < 1e13
-    assert 1e7 < ceilings.fresh_bytes_per_second < 1e13
 
 
 def test_each_part_of_a_step_has_a_time() -> None:
@@ -125,9 +127,3 @@ def test_each_part_of_a_step_has_a_time() -> None:
     assert is_time(loss_seconds(10, 4))
     assert is_time(optimizer_seconds(100, 10**9, memory=10**9))
     assert optimizer_seconds(0, 0, memory=0) == 0
-
-
-def test_only_large_blocks_are_paged_in() -> None:
-    traced = load_net("resnet18").trace()
-    assert fresh_bytes(traced, 1) == 0
-    assert fresh_bytes(traced, 64) > 10 * LARGE_BLOCK

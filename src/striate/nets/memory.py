@@ -9,8 +9,6 @@ from functools import partial
 from striate.nets.footprint import FLOAT_BYTES, Footprint, Order, footprint, lasting_bytes
 from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep
 
-LARGE_BLOCK = 32 * 2**20  # bytes: glibc gives larger ones back to the system as they are freed
-
 
 def training_bytes(traced: Traced, batch: int) -> int:
     """Predicted peak of a training step in fp32 on `batch` images, with a momentum optimiser.
@@ -20,15 +18,6 @@ def training_bytes(traced: Traced, batch: int) -> int:
     way back; and what the layer in hand needs. The gradients of the step before are freed at the
     beginning. The loss is the cross-entropy, or the squared error of a net that ends in a volume.
     """
-    return _play(traced, batch).peak
-
-
-def fresh_bytes(traced: Traced, batch: int) -> int:
-    """Bytes in a step that the system pages in anew, because the C library does not keep them."""
-    return _play(traced, batch).fresh
-
-
-def _play(traced: Traced, batch: int) -> _Memory:
     before = lasting_bytes(traced.chain, batch) + FLOAT_BYTES * batch * traced.input.size
     memory = _Memory(now=before, peak=before)
     step = _Step(memory, batch)
@@ -36,7 +25,7 @@ def _play(traced: Traced, batch: int) -> _Memory:
     if output.trained:
         step.loss(output, volume=(traced.output.height, traced.output.width) != (1, 1))
         step.back()
-    return memory
+    return memory.peak
 
 
 @dataclass(eq=False)
@@ -51,7 +40,6 @@ class _Block:
 class _Memory:
     now: int
     peak: int
-    fresh: int = 0
 
     def take(self, size: int) -> _Block:
         self.pass_through(size)
@@ -61,7 +49,6 @@ class _Memory:
     def pass_through(self, size: int) -> None:
         """Take and free at once."""
         self.peak = max(self.peak, self.now + size)
-        self.fresh += size if size > LARGE_BLOCK else 0
 
     def hold(self, block: _Block) -> _Block:
         block.holders += 1

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 
 from striate.nets.build import build_layers
 from striate.nets.graph import Volume
-from striate.nets.memory import LARGE_BLOCK
 from striate.nets.shapes import trace
 from striate.nets.work import Work
 
 CPU = torch.device("cpu")
 SIDE = 512  # of the square matrices: large enough to run at full speed, small enough to repeat
-COPIED = 24 * 2**20  # bytes: more than the caches of one core hold, less than is paged in
+COPIED = 24 * 2**20  # bytes: more than the caches of one core hold
 REPEATS = 3  # of each measurement at least, but for long ones
 TOGETHER = 0.003  # seconds at least, that the repeats take
 LONG = 0.03  # seconds, after which there are no more
@@ -37,24 +36,17 @@ class Ceilings:
     Attributes:
         multiply_adds_per_second: Of a matrix product.
         bytes_per_second: Of a copy, read and written.
-        fresh_bytes_per_second: Of writing to memory that the system has to page in first.
     """
 
     multiply_adds_per_second: float
     bytes_per_second: float
-    fresh_bytes_per_second: float
 
 
-def measure_ceilings(batch: int) -> Ceilings:
-    """Times matrix products, copies, and the first use of memory.
-
-    The last by a gradient of weights from `batch` images, since those are the large blocks of most
-    nets, and that of one image is written by one thread.
-    """
+def measure_ceilings() -> Ceilings:
+    """Times matrix products and copies."""
     return Ceilings(
         multiply_adds_per_second=product_rate(torch.float32),
         bytes_per_second=copy_rate(),
-        fresh_bytes_per_second=_fresh_bytes_per_second(min(batch, 4)),
     )
 
 
@@ -83,15 +75,6 @@ def copy_rate(size: int = COPIED, device: torch.device = CPU) -> float:
 def _wait_for(device: torch.device) -> None:
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
-
-
-def _fresh_bytes_per_second(images: int) -> float:
-    rows = LARGE_BLOCK // (4 * SIDE * 8) + 1
-    left, right = torch.full((rows, images), FILLING), torch.full((images, SIDE * 8), FILLING)
-    kept = torch.mm(left, right)
-    warm = shortest(lambda: torch.mm(left, right, out=kept))
-    fresh = shortest(lambda: torch.mm(left, right))
-    return kept.nbytes / max(fresh - warm, 1e-9)
 
 
 def work_seconds(work: Work, batch: int, *, copies: int) -> float:

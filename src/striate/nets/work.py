@@ -29,8 +29,9 @@ from striate.nets.graph import (
 from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep, trace
 
 FEWEST_IMAGES = 2  # batch normalisation needs two, and one is treated in a way of its own
-LARGEST_TENSOR = 24 * 2**20  # bytes: more than the caches of one core hold, less than is paged in
-LARGEST_WEIGHTS = 2**22  # numbers
+LARGEST_TENSOR = 64 * 2**20  # bytes of an input or output that is tried: out of any cache
+MOST_WEIGHTS = 2**24  # numbers, of a layer that is tried
+FEW_INPUTS = 256  # of a fully connected layer
 SMALLEST_SIDE = 12  # a map is not cut further: its edges would count for too much
 
 
@@ -186,10 +187,10 @@ def halved(work: Work, batch: int) -> tuple[Work, int] | None:
     """About half of a piece of work, or None where it cannot be cut any more.
 
     It is done for fewer images, then on a lower and a narrower map. A fully connected layer loses
-    inputs first, since most of its time is that of its weights.
+    inputs first, since its time is mostly that of its weights.
     """
     height, width, channels = work.input.height, work.input.width, work.input.channels
-    if isinstance(work.layer, Full) and work.weights > LARGEST_WEIGHTS and work.input.size > 1:
+    if isinstance(work.layer, Full) and work.input.size > FEW_INPUTS:
         return work.on(Volume(1, 1, work.input.size // 2, flat=True)), batch
     if batch > (1 if _is_large(work) else FEWEST_IMAGES):
         return work, (batch + 1) // 2
