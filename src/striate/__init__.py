@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from striate.explanation import backprop, check_gradient, filter_image, gradient_flow
+    from striate.jobs.bench import bench
     from striate.jobs.evaluate import evaluate
     from striate.jobs.predict import predict
     from striate.jobs.report import rebuild_report
@@ -47,6 +48,7 @@ __all__ = [
     "StriateWarning",
     "UsageError",
     "backprop",
+    "bench",
     "check_data",
     "check_gradient",
     "evaluate",
@@ -70,6 +72,7 @@ _ROOMS = {
     "check_data": "striate.data",
     "evaluate": "striate.jobs.evaluate",
     "backprop": "striate.explanation",
+    "bench": "striate.jobs.bench",
     "check_gradient": "striate.explanation",
     "filter_image": "striate.explanation",
     "gradient_flow": "striate.explanation",

@@ -30,6 +30,7 @@ COMMANDS = (
     "filter",
     "backprop",
     "check-gradient",
+    "bench",
 )
 
 
