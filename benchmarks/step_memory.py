@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from striate.nets import Net, load_net, zoo_nets
+from striate.nets.fusing import use_fused
 from striate.nets.layers import RememberingMaxPool
 
 BOUND = 0.10
@@ -66,6 +67,7 @@ class Training:
         height, width, channels = net.input
         last = torch.channels_last
         self.module = net.build().to(memory_format=last)  # type: ignore[call-overload]
+        use_fused(self.module, False)
         self.images = torch.rand(batch, channels, height, width).to(memory_format=last)
         self.labels = torch.zeros(batch, dtype=torch.long)
         self.optimizer = torch.optim.SGD(self.module.parameters(), lr=1e-9, momentum=0.9)

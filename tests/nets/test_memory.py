@@ -5,6 +5,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from striate.nets import Net, auto_net, load_net, parse_net
+from striate.nets.fusing import use_fused
 
 Size = tuple[int, int, int]
 
@@ -13,6 +14,7 @@ def measured_peak(net: Net, size: Size, batch: int) -> int:
     """Bytes at the worst moment of a second training step, with all that is there before it."""
     last = torch.channels_last
     module = net.build(size).to(memory_format=last)  # type: ignore[call-overload]
+    use_fused(module, False)
     images = torch.rand(batch, size[2], *size[:2]).to(memory_format=last)
     labels = torch.zeros(batch, dtype=torch.long)
     optimizer = torch.optim.SGD(module.parameters(), lr=1e-9, momentum=0.9)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from striate.errors import NetError
 from striate.nets import layers
 from striate.nets.costs import frozen, parameters
+from striate.nets.fusing import FusedChain, find_fusions
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -137,7 +138,7 @@ class _Builder:
         self.remembered = set(_partners(traced.chain))
         self.pools: dict[str, layers.RememberingMaxPool] = {}
 
-    def sequential(self, chain: TracedChain) -> nn.Sequential:
+    def sequential(self, chain: TracedChain) -> FusedChain:
         modules: OrderedDict[str, nn.Module] = OrderedDict()
         for part in chain:
             if isinstance(part, TracedStep):
@@ -146,7 +147,7 @@ class _Builder:
                 branches = [self.sequential(branch) for branch in part.branches]
                 join = layers.Add if part.parallel.join == "add" else layers.Concatenate
                 modules[part.parallel.name] = join(branches)
-        return nn.Sequential(modules)
+        return FusedChain(modules, find_fusions(chain))
 
     def _module(self, part: TracedStep) -> nn.Module:
         layer = part.step.layer

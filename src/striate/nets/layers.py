@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -312,7 +314,7 @@ class Parallel(nn.Module):
         branches: The branches; an empty `Sequential` is the identity.
     """
 
-    def __init__(self, branches: list[nn.Sequential]) -> None:
+    def __init__(self, branches: Sequence[nn.Sequential]) -> None:
         super().__init__()
         self.branches = nn.ModuleList(branches)
 

@@ -1,0 +1,42 @@
+"""The compiled operators: found beside this file, loaded once, or done without.
+
+They are compiled when the package is installed, where there is a C++ compiler. Their threads are
+those of PyTorch: the library is not linked with an OpenMP runtime of its own, and takes the one
+that PyTorch has loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import torch  # noqa: F401 - its OpenMP runtime has to be there first
+
+VERSION = 1  # of the C interface, as in native/dispatch.cpp
+
+
+@functools.cache
+def load_library() -> ctypes.CDLL | None:
+    """The library, or None where it was not compiled, is of another version or does not load."""
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(f"_native{suffix}")
+        if path.is_file():
+            return _load(path)
+    return None
+
+
+def _load(path: Path) -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError:
+        return None
+    library.striate_processor.restype = ctypes.c_char_p
+    return library if library.striate_version() == VERSION else None
+
+
+def processor() -> str:
+    """Whose operators run: "avx512", "avx2", "scalar", or "pytorch" where none are compiled."""
+    library = load_library()
+    return library.striate_processor().decode() if library else "pytorch"

@@ -1,0 +1,7 @@
+// The operators for processors with AVX-512.
+#if defined(__x86_64__)
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")
+#define KERNELS avx512_kernels
+#define KERNELS_NAME "avx512"
+#include "kernels.inc"
+#endif

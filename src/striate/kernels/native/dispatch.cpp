@@ -1,0 +1,59 @@
+// Which code runs on this processor.
+#include "dispatch.h"
+
+#include <string.h>
+
+namespace {
+
+const Kernels* const best_first[] = {
+#if defined(__x86_64__)
+    &avx512_kernels,
+    &avx2_kernels,
+#endif
+    &scalar_kernels,
+};
+
+bool runs_here(const Kernels* kernels) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (kernels == &avx512_kernels)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  if (kernels == &avx2_kernels)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+  return true;
+}
+
+const Kernels* choose() {
+  for (const Kernels* kernels : best_first)
+    if (runs_here(kernels)) return kernels;
+  return &scalar_kernels;
+}
+
+const Kernels* chosen = choose();
+
+}  // namespace
+
+extern "C" {
+
+int32_t striate_version(void) { return 1; }
+
+const char* striate_processor(void) { return chosen->name; }
+
+int32_t striate_use_processor(const char* name) {
+  for (const Kernels* kernels : best_first) {
+    if (strcmp(kernels->name, name) == 0 && runs_here(kernels)) {
+      chosen = kernels;
+      return 1;
+    }
+  }
+  return 0;
+}
+
+void striate_norm_sums(const StriateNorm* job) { chosen->norm(NORM_SUMS, *job); }
+void striate_norm_activate(const StriateNorm* job) { chosen->norm(NORM_ACTIVATE, *job); }
+void striate_norm_infer(const StriateNorm* job) { chosen->norm(NORM_INFER, *job); }
+void striate_norm_gradient_sums(const StriateNorm* job) { chosen->norm(NORM_GRADIENT_SUMS, *job); }
+void striate_norm_gradient(const StriateNorm* job) { chosen->norm(NORM_GRADIENT, *job); }
+}

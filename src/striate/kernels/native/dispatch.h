@@ -1,0 +1,13 @@
+// The operators of one kind of processor.
+#pragma once
+
+#include "striate_kernels.h"
+
+enum NormStep { NORM_SUMS, NORM_ACTIVATE, NORM_INFER, NORM_GRADIENT_SUMS, NORM_GRADIENT };
+
+struct Kernels {
+  const char* name;
+  void (*norm)(NormStep step, const StriateNorm& job);
+};
+
+extern const Kernels avx512_kernels, avx2_kernels, scalar_kernels;

@@ -1,0 +1,58 @@
+// The plain C interface of Striate's operators. No PyTorch in it: Python calls it through ctypes.
+//
+// Volumes are (N, H, W, C) in memory, fp32 or bf16; what is by channel is fp32, (C).
+#pragma once
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Max pooling of 2x2 or none, batch normalisation, an addition or none, and an activation:
+// y = activation(pooled * scale + shift + added).
+typedef struct {
+  int64_t images, height, width, channels;  // of x
+  int32_t half;        // 1: volumes are bf16
+  int32_t pool;        // 1: none, 2: 2x2 with stride 2, an odd last row or column left out
+  int32_t activation;  // 0 identity, 1 relu, 2 gelu, 3 silu
+  int32_t threads;
+  const void* x;      // (N, H, W, C)
+  const void* added;  // as y, or null
+  void* pooled;       // (N, H/pool, W/pool, C); x itself without pooling
+  uint8_t* places;    // of the maxima within their windows, 0 to 3, as pooled; null without pooling
+  float* sums;        // (N, 2, C), work space
+  double* totals;     // (2, C)
+  const float* centre;  // (C), near the mean: what sums are taken around
+  const float* scale;
+  const float* shift;
+  void* y;         // as pooled
+  const void* dy;  // as pooled
+  const float* a;  // dx = a * dz + b * (pooled - centre) + d, where dz = dy * activation'(z)
+  const float* b;
+  const float* d;
+  void* dx;      // as x
+  void* dadded;  // dz, as y, or null
+} StriateNorm;
+
+// x -> pooled, places, totals: of pooled - centre, and of its square
+void striate_norm_sums(const StriateNorm* job);
+// pooled, scale, shift, added -> y
+void striate_norm_activate(const StriateNorm* job);
+// x, scale, shift, added -> y, with the pooling and nothing kept for the way back
+void striate_norm_infer(const StriateNorm* job);
+// pooled, scale, shift, added, dy, centre -> totals: of dz, and of dz * (pooled - centre)
+void striate_norm_gradient_sums(const StriateNorm* job);
+// pooled, places, scale, shift, added, dy, centre, a, b, d -> dx, dadded
+void striate_norm_gradient(const StriateNorm* job);
+
+// Which code runs: "avx512", "avx2" or "scalar"; the best that the processor has.
+const char* striate_processor(void);
+// Another one, for tests: 0 if this processor lacks it, else 1.
+int32_t striate_use_processor(const char* name);
+// Of this interface; Python refuses a library of another version.
+int32_t striate_version(void);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,116 @@
+"""The pass over the graph that runs several layers as one operator."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from striate.kernels import load_library
+from striate.nets import load_net, parse_net
+from striate.nets.fusing import FusedChain, use_fused
+
+pytestmark = pytest.mark.skipif(load_library() is None, reason="the operators are not compiled")
+
+NETS = {
+    "pool, norm, activation": "input 12x12x3 conv3-8 maxpool2 bn relu conv3-8 bn gelu fc-5",
+    "norm before the pool": "input 12x12x3 conv3-8 bn relu maxpool2 conv3-8 bnw0 silu fc-5",
+    "norm alone, odd sizes": "input 13x11x1 conv3-8 bn conv3-8 maxpool2 bn fc-5",
+    "residual": "input 8x8x3 conv3-8 bn relu (conv3-8 bn relu conv3-8 bn + skip) relu gap fc-5",
+    "projection": "input 8x8x3 (conv3-8/2 bn relu conv3-8 bn + conv1-8/2 bn) relu gap fc-5",
+}
+
+
+def both(net, batch=4):
+    """The module with and without fused operators, of the same weights, and images."""
+    torch.manual_seed(0)
+    module = net.build().to(memory_format=torch.channels_last)
+    plain = copy.deepcopy(module)
+    use_fused(plain, False)
+    height, width, channels = module.input
+    return module, plain, torch.randn(batch, channels, height, width)
+
+
+def fusions(module):
+    return [f for chain in module.modules() if isinstance(chain, FusedChain)
+            for f in chain.fusions.values()]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_same_step_to_rounding(name):
+    module, plain, images = both(parse_net(NETS[name]))
+    assert fusions(module)
+    results = []
+    for each in (module, plain):
+        x = images.clone().requires_grad_()
+        loss = each(x).square().mean()
+        loss.backward()
+        results.append([loss, x.grad, *(p.grad for p in each.parameters()), *each.buffers()])
+    for mine, theirs in zip(*results, strict=True):
+        assert torch.allclose(mine.float(), theirs.float(), rtol=1e-3, atol=1e-5)
+    assert module.state_dict().keys() == plain.state_dict().keys()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_same_prediction_to_rounding(name):
+    module, plain, images = both(parse_net(NETS[name]))
+    with torch.no_grad():
+        for each in (module.eval(), plain.eval()):
+            for buffer in each.buffers():
+                if buffer.is_floating_point():
+                    buffer.add_(0.25)
+        assert torch.allclose(module(images), plain(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "joins", "norms"), [("resnet18", 8, 20), ("resnet20", 9, 21)])
+def test_all_norms_of_a_residual_net_are_fused(name, joins, norms):
+    found = fusions(load_net(name).build())
+    assert sum(f.branch is not None for f in found) == joins
+    assert len(found) - joins == norms  # those of a join can run for themselves too
+    assert all(f.activation == "relu" for f in found if f.branch is not None)
+
+
+def test_the_operators_run():
+    module, _, images = both(parse_net(NETS["pool, norm, activation"]))
+    with torch.autograd.profiler.profile() as profile:
+        module(images)
+    names = [event.name for event in profile.function_events]
+    assert "striate::normalize" in names
+    assert "aten::max_maxpool2d" not in names
+
+
+def test_a_layer_with_a_listener_runs_for_itself():
+    module, _, images = both(parse_net(NETS["pool, norm, activation"]))
+    seen = []
+    module.get_submodule("layers.maxpool1").register_forward_hook(
+        lambda *args: seen.append(args[2])
+    )
+    module(images)
+    assert seen[0].shape == (4, 8, 6, 6)
+
+
+def test_gradients_of_a_trained_net_are_those_of_its_layers():
+    module, plain, images = both(parse_net(NETS["residual"]))
+    gradients = []
+    for each in (module.eval(), plain.eval()):
+        x = images.clone().requires_grad_()
+        gradients.append(torch.autograd.grad(each(x).sum(), x)[0])
+    assert torch.equal(*gradients)
+
+
+def test_pooling_that_is_undone_later_keeps_its_positions():
+    net = parse_net("input 8x8x3 conv3-4 maxpool2 bn relu conv3-4 unpool2 conv3-3")
+    module, plain, images = both(net)
+    assert torch.equal(module(images), plain(images))
+
+
+def test_other_kinds_of_numbers_go_through_the_layers():
+    module, plain, images = both(parse_net(NETS["residual"]))
+    assert torch.equal(module.double()(images.double()), plain.double()(images.double()))
+
+
+def test_one_value_a_channel_is_an_error_as_in_pytorch():
+    module = parse_net("input 2x2x3 conv3-4 maxpool2 bn relu fc-2").build()
+    with pytest.raises(ValueError, match="one value a channel"):
+        module(torch.randn(1, 3, 2, 2))
