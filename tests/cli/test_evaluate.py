@@ -89,7 +89,7 @@ def test_many_classes_show_the_worst_pairs_instead_of_the_matrix(tmp_path, capsy
     ("arguments", "status", "message"),
     [
         (["absent"], 4, "No such file"),
-        (["RUN", "--views", "3"], 2, "choose 1, 2, 10"),
+        (["RUN", "--views", "3"], 2, "choose 1, 2, 6, 10"),
         (["MODEL"], 2, "no data to evaluate on"),
         (["RUN", "absent-data"], 3, "absent-data"),
         (["RUN", "--unknown"], 2, "--unknown"),

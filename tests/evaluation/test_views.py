@@ -46,13 +46,22 @@ def test_ten_views_are_five_crops_of_the_image_with_a_border_and_their_mirrors(i
     assert np.array_equal(views[8], images)
 
 
+def test_six_views_are_the_image_and_two_moved_by_a_pixel_and_their_mirrors(images):
+    views = list(make_views(images, 6))
+    assert np.array_equal(views[0], images)
+    assert np.array_equal(views[2][:, 1:, 1:], images[:, :-1, :-1])
+    assert np.array_equal(views[2][:, 0, 1:], images[:, 1, :-1])  # reflected
+    assert np.array_equal(views[4][:, :-1, :-1], images[:, 1:, 1:])
+    assert all(np.array_equal(views[k + 1], views[k][:, :, ::-1]) for k in (0, 2, 4))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (7, 40), (224, 224)])
 def test_views_keep_any_size(size):
     images = np.zeros((2, *size, 1), dtype=np.uint8)
     assert [view.shape for view in make_views(images, 10)] == [images.shape] * 10
 
 
-@pytest.mark.parametrize("views", [1, 2, 10])
+@pytest.mark.parametrize("views", [1, 2, 6, 10])
 def test_logits_are_averaged_over_the_views(model, images, views):
     expected = np.mean([model.logits(view.copy()) for view in make_views(images, views)], axis=0)
     np.testing.assert_allclose(view_logits(model, images, views=views), expected, atol=1e-6)
@@ -79,5 +88,5 @@ def test_many_images_go_through_in_parts(model, images, tmp_path):
 
 
 def test_other_counts_are_refused(model, images):
-    with pytest.raises(UsageError, match=r"3 views \(choose 1, 2, 10\)"):
+    with pytest.raises(UsageError, match=r"3 views \(choose 1, 2, 6, 10\)"):
         view_logits(model, images, views=3)

@@ -22,7 +22,10 @@ def command(
         str | None, typer.Argument(help="Other data; without it, the test images of the run")
     ] = None,
     views: Annotated[
-        int, typer.Option(help="1, 2 (with mirror image) or 10 (crops) views of each image")
+        int,
+        typer.Option(
+            help="1, 2 (with mirror image), 6 (moved by a pixel or so) or 10 (crops) views of each image"
+        ),
     ] = 1,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Also take files outside that links lead to")

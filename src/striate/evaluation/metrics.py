@@ -46,7 +46,7 @@ class Evaluation(BaseModel):
         interval: Its 95 % Wilson interval.
         loss: The mean cross-entropy of the calibrated probabilities, in nats.
         ece: Their expected calibration error over 15 equal-width bins.
-        views: The views of each image whose logits were averaged: 1, 2 or 10.
+        views: The views of each image whose logits were averaged: 1, 2, 6 or 10.
         classes: The figures by class.
         confusion: (K, K) counts; rows are true classes, columns predicted ones.
         temperature: What the logits were divided by.

@@ -12,7 +12,7 @@ from striate.data.memory import Reader
 from striate.errors import UsageError
 from striate.model import Model
 
-VIEWS = (1, 2, 10)
+VIEWS = (1, 2, 6, 10)
 BORDER = 1 / 16  # of each side: two pixels for an image of 32, as the training shifts by two
 
 Images = NDArray[np.uint8]
@@ -27,7 +27,8 @@ def view_logits(
 ) -> NDArray[np.float32]:
     """The logits of each image, averaged over its views.
 
-    1 is the image; 2 adds its mirror image; 10 is the four corners and the centre of the image
+    1 is the image; 2 adds its mirror image; 6 adds both moved by half the border described below,
+    up and left, and down and right (the views of the CIFAR-10 records); 10 is the four corners and the centre of the image
     with a border, and the mirror images of these five (Krizhevsky, Sutskever and Hinton 2012,
     who cut 224 of 256 pixels). Images are stored at the net's input size, so the border is
     made: each side grows by a sixteenth, rounded, at least one pixel, by reflection.
@@ -38,7 +39,7 @@ def view_logits(
     Args:
         model: The model.
         images: uint8 (N, H, W, C), in memory or mapped.
-        views: 1, 2 or 10.
+        views: 1, 2, 6 or 10.
         indices: Which images, in which order; None for all.
 
     Returns:
@@ -64,16 +65,27 @@ def view_logits(
 
 def make_views(images: Images, views: int) -> Iterator[Images]:
     """The views of uint8 (N, H, W, C), each of the same shape."""
-    for crop in _five_crops(images) if views == 10 else (images,):
+    for crop in _crops(images, views):
         yield crop
         if views > 1:
             yield crop[:, :, ::-1]
 
 
-def _five_crops(images: Images) -> Iterator[Images]:
+def _crops(images: Images, views: int) -> Iterator[Images]:
+    if views == 6:
+        yield images
+        yield from _moved(images, BORDER / 2, [(0, 0), (2, 2)])
+    elif views == 10:
+        yield from _moved(images, BORDER, [(0, 0), (0, 2), (2, 0), (2, 2), (1, 1)])
+    else:
+        yield images
+
+
+def _moved(images: Images, border: float, corners: list[tuple[int, int]]) -> Iterator[Images]:
+    """Cut at `corners`, in borders, from images with a reflected border of a share of each side."""
     height, width = images.shape[1:3]
-    tall, wide = (max(1, round(side * BORDER)) for side in (height, width))
+    tall, wide = (max(1, round(side * border)) for side in (height, width))
     padded = np.pad(images, ((0, 0), (tall, tall), (wide, wide), (0, 0)), mode="reflect")
-    places = [(0, 0), (0, 2 * wide), (2 * tall, 0), (2 * tall, 2 * wide), (tall, wide)]
-    for top, left in places:
+    for down, right in corners:
+        top, left = down * tall, right * wide
         yield padded[:, top : top + height, left : left + width]

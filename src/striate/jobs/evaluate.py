@@ -51,7 +51,7 @@ def evaluate(
     Args:
         target: A run folder, a model file, or a model.
         data: What `load_data` takes, or None.
-        views: 1, 2 or 10 views of each image; see `view_logits`.
+        views: 1, 2, 6 or 10 views of each image; see `view_logits`.
         device: "auto", "cpu", "cuda", "mps".
         follow_links: Also take files of `data` outside its folder that links lead to.
         progress: Called with the counts of images read and of all images.

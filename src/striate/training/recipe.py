@@ -210,7 +210,7 @@ class Recipe(_Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: int = Field(1, ge=1, le=1000)
     checkpoint_seconds: float = Field(30.0, ge=0)
-    views: Literal["auto", 1, 2, 10] = 1
+    views: Literal["auto", 1, 2, 6, 10] = 1
     data: DataChoices = DataChoices()
     initialize: Initialize = Initialize()
     transfer: Transfer = Transfer()
