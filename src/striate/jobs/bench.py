@@ -118,6 +118,8 @@ def _choose_net(net: str | Net, input: Size | None, images: Data | None) -> tupl
         count, classes = len(images.indices(TRAIN)), len(images.classes)
         height, width, channels = images.images.shape[1:]
         size = (height, width, channels)
+    elif size[2] not in (1, 3):
+        raise UsageError(f"made-up images of {size[2]} channels", path="input", hint="1 or 3")
     if loaded is None:
         classes = classes or MADE_UP_CLASSES
         return auto_net(size=size[:2], channels=size[2], classes=classes, images=count)[0], count
