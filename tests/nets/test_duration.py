@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from striate.nets import load_net, parse_net
+from striate.nets.graph import steps
 from striate.nets.speed import (
     loss_seconds,
     measure_ceilings,
@@ -61,6 +62,27 @@ def test_pieces_are_all_that_costs_time() -> None:
         for work in pieces("input 8x8x2 conv3-4 code (skip | maxpool2 identity unpool2) gap fc-2")
     ]
     assert words == ["conv3-4", "maxpool2+unpool2", "concat", "gap", "fc-2"]
+
+
+def test_layers_that_run_as_one_operator_are_one_piece() -> None:
+    words = [
+        ["+".join(step.text for step in steps(work.layers)), work.weights, work.trained]
+        for work in pieces("input 8x8x2 maxpool2 bn relu (conv3-2 bn + skip) relu fc-2")
+    ]
+    assert words == [
+        ["maxpool2+bn+relu", 4, False],
+        ["conv3-2", 2 * 9 * 2, True],
+        ["bn+relu", 4, True],
+        ["fc-2", 2 * (2 * 16 + 1), True],
+    ]
+
+
+def test_a_pooling_that_is_undone_is_no_part_of_another_operator() -> None:
+    words = [
+        "+".join(step.text for step in steps(work.layers))
+        for work in pieces("input 8x8x2 conv3-2 maxpool2 bn relu unpool2")
+    ]
+    assert words == ["conv3-2", "bn", "relu", "maxpool2+unpool2"]
 
 
 def test_the_images_ask_for_no_gradient() -> None:

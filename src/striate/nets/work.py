@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from striate.errors import NetError
 from striate.nets.costs import multiply_adds, parameters
 from striate.nets.footprint import FEW_VALUES, FLOAT_BYTES
+from striate.nets.fusing import find_fusions
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -19,6 +20,7 @@ from striate.nets.graph import (
     Full,
     Layer,
     LayerNorm,
+    Parallel,
     Reshape,
     Scale,
     Step,
@@ -37,15 +39,16 @@ SMALLEST_SIDE = 12  # a map is not cut further: its edges would count for too mu
 
 @dataclass(frozen=True)
 class Work:
-    """One layer, or one join of branches, as far as its time depends on it.
+    """A layer, layers that run as one operator, or a join, as far as its time depends on it.
 
     Attributes:
-        layers: The layer; before an `unpool` the pooling that it undoes; none for a join.
+        layers: The layer or layers; before an `unpool` the pooling that it undoes; none for a join.
         join: Which, if it is one.
         input: One image before it; of a join, one image after it.
         output: One image after it.
         multiply_adds: Of one image forward; 0 where no products count.
         weights: Numbers that training moves.
+        tensors: In which these are held.
         trained: Whether its input asks for a gradient.
     """
 
@@ -55,13 +58,14 @@ class Work:
     output: Volume
     multiply_adds: int = 0
     weights: int = 0
+    tensors: int = 0
     trained: bool = True
 
     @property
     def layer(self) -> Layer | None:
-        """The layer, or None for a join."""
-        last = self.layers[-1] if self.layers else None
-        return last.layer if isinstance(last, Step) else None
+        """The only layer, if it is one."""
+        first = self.layers[0] if len(self.layers) == 1 else None
+        return first.layer if isinstance(first, Step) else None
 
     @property
     def values(self) -> int:
@@ -73,18 +77,6 @@ class Work:
         """What its time grows with, for one image: its products, or else its values."""
         return self.multiply_adds or self.values
 
-    @property
-    def tensors(self) -> int:
-        """In which its weights are held."""
-        match self.layer:
-            case Convolution() | TransposedConvolution() | Full() as layer:
-                return 1 + bool(layer.bias)
-            case BatchNorm() as layer:
-                return 1 + layer.scale
-            case LayerNorm():
-                return 2
-        return int(isinstance(self.layer, Whiten))
-
     def tensor_bytes(self, batch: int) -> int:
         """Of the larger of its input and its output."""
         return FLOAT_BYTES * batch * max(self.input.size, self.output.size)
@@ -95,18 +87,35 @@ class Work:
         Raises:
             NetError: If it does not fit.
         """
-        if self.layer is None:
+        if self.join:
             return replace(self, input=volume, output=volume)
-        traced = trace(self.layers, volume, "")
-        sizes = self.layer, volume, traced.output
-        products = multiply_adds(*sizes) if self.multiply_adds else 0
-        return replace(
-            self,
-            input=volume,
-            output=traced.output,
-            multiply_adds=products,
-            weights=parameters(*sizes),
-        )
+        return _piece(self.layers, volume, trained=self.trained)
+
+
+def _piece(layers: Chain, volume: Volume, *, trained: bool) -> Work:
+    traced = trace(layers, volume, "")
+    parts = [(part.step.layer, part.input, part.output) for part in _steps(traced.chain)]
+    return Work(
+        layers,
+        "",
+        volume,
+        traced.output,
+        multiply_adds=sum(multiply_adds(*part) for part in parts),
+        weights=sum(parameters(*part) for part in parts),
+        tensors=sum(_tensors(layer) for layer, _, _ in parts),
+        trained=trained,
+    )
+
+
+def _tensors(layer: Layer) -> int:
+    match layer:
+        case Convolution() | TransposedConvolution() | Full():
+            return 1 + bool(layer.bias)
+        case BatchNorm():
+            return 1 + layer.scale
+        case LayerNorm():
+            return 2
+    return int(isinstance(layer, Whiten))
 
 
 def cut(traced: Traced) -> list[Work]:
@@ -122,38 +131,66 @@ class _Cutter:
     trained: bool = False
 
     def chain(self, chain: TracedChain) -> list[Work]:
-        pieces: list[Work] = []
-        for part in chain:
-            if isinstance(part, TracedParallel):
-                pieces += self._parallel(part)
-            elif part.step.name not in self.undone:
-                pieces += self._step(part)
+        fusions, pieces, place = find_fusions(chain), [], 0
+        while place < len(chain):
+            name = _name(chain[place])
+            fusion = None if name in self.undone else fusions.get(name)
+            after = place + (len(fusion.names) if fusion else 1)
+            if fusion:
+                pieces += self._fused(chain[place:after], fusion.branch)
+            else:
+                pieces += self._part(chain[place])
+            place = after
         return pieces
 
-    def _parallel(self, part: TracedParallel) -> list[Work]:
+    def _fused(self, parts: TracedChain, normed: int | None) -> list[Work]:
+        """Layers that run as one; of a join, the norm at the end of that branch is one of them."""
+        first, *others = parts
+        layers: list[Step | Parallel] = [p.step for p in others if isinstance(p, TracedStep)]
+        if isinstance(first, TracedStep):
+            return [self._piece((first.step, *layers), first.input)]
+        assert normed is not None
+        norm = first.branches[normed][-1]
+        assert isinstance(norm, TracedStep)
+        branches = [b[:-1] if place == normed else b for place, b in enumerate(first.branches)]
+        join = replace(first.parallel, branches=((norm.step,), ()))
+        return [*self._branches(branches), self._piece((join, *layers), first.output)]
+
+    def _part(self, part: TracedStep | TracedParallel) -> list[Work]:
+        if isinstance(part, TracedStep):
+            return self._step(part)
+        join = Work((), part.parallel.join, part.output, part.output)
+        return [*self._branches(part.branches), join]
+
+    def _branches(self, branches: Iterable[TracedChain]) -> list[Work]:
         pieces, before, after = [], self.trained, False
-        for branch in part.branches:
+        for branch in branches:
             self.trained = before
             pieces += self.chain(branch)
             after |= self.trained
         self.trained = after
-        return [*pieces, Work((), part.parallel.join, part.output, part.output)]
+        return pieces
 
     def _step(self, part: TracedStep) -> list[Work]:
-        layer, before, after = part.step.layer, part.input, part.output
-        if isinstance(layer, Code) or layer == Activation("identity"):
+        layer = part.step.layer
+        if part.step.name in self.undone or isinstance(layer, Code):
             return []
-        layers: Chain = (part.step,)
+        if layer == Activation("identity"):
+            return []
         if part.partner is not None:
-            layers, before = (self.steps[part.partner], part.step), part.output
-        elif isinstance(layer, Reshape):  # a copy, as far as time goes, of whatever shape
-            layers, after = (replace(part.step, layer=Scale(1.0)),), before
-        sizes = layer, before, after
-        piece = Work(
-            layers, "", before, after, multiply_adds(*sizes), parameters(*sizes), self.trained
-        )
+            return [self._piece((self.steps[part.partner], part.step), part.output)]
+        if isinstance(layer, Reshape):  # a copy, as far as time goes, of whatever shape
+            return [self._piece((replace(part.step, layer=Scale(1.0)),), part.input)]
+        return [self._piece((part.step,), part.input)]
+
+    def _piece(self, layers: Chain, volume: Volume) -> Work:
+        piece = _piece(layers, volume, trained=self.trained)
         self.trained |= piece.weights > 0
-        return [piece]
+        return piece
+
+
+def _name(part: TracedStep | TracedParallel) -> str:
+    return part.step.name if isinstance(part, TracedStep) else part.parallel.name
 
 
 def alike(work: Work, batch: int) -> tuple[object, ...]:
@@ -162,20 +199,23 @@ def alike(work: Work, batch: int) -> tuple[object, ...]:
     They are layers of one kind; if they multiply, with about as many channels and about as wide a
     map; if not, with about as many values in all.
     """
-    match work.layer:
-        case Convolution() | TransposedConvolution() as layer:
-            kind: object = replace(layer, channels=layer.groups)
-        case Full():
-            kind = Full
-        case None:
-            kind = work.join
-        case layer:
-            kind = layer
+    kind: object = work.join or tuple(_kind(part) for part in work.layers)
     if not work.multiply_adds:
         return kind, work.trained, _scale(4, work.values * batch)
-    before = work.input.size if kind is Full else work.input.channels
+    before = work.input.size if isinstance(work.layer, Full) else work.input.channels
     sizes = _scale(4, before), _scale(4, work.output.channels), _scale(2, work.input.width)
     return kind, work.trained, *sizes
+
+
+def _kind(part: Step | Parallel) -> object:
+    match part:
+        case Parallel():
+            return part.join
+        case Step(layer=Convolution() | TransposedConvolution() as layer):
+            return replace(layer, channels=layer.groups)
+        case Step(layer=Full()):
+            return Full
+    return part.layer
 
 
 def _scale(base: int, count: int) -> int:
