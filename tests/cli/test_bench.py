@@ -16,9 +16,9 @@ def test_the_json_document(capsys):
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert list(found) == [
-        "device", "processor", "threads", "torch", "ceilings", "net", "input", "data", "batch",
-        "precision", "step_threads", "steps", "step_seconds", "images_per_second", "gflops",
-        "share_of_ceiling", "phases", "layers",
+        "device", "processor", "threads", "torch", "kernels", "ceilings", "net", "input", "data",
+        "batch", "precision", "step_threads", "steps", "step_seconds", "step_range",
+        "images_per_second", "gflops", "share_of_ceiling", "phases", "layers",
     ]  # fmt: skip
     assert list(found["ceilings"]) == ["fp32_gflops", "bf16_gflops", "copy_gb_per_s"]
     assert (found["input"], found["batch"], found["data"]) == ([8, 8, 1], 16, None)
@@ -27,6 +27,8 @@ def test_the_json_document(capsys):
         found["gflops"] / found["ceilings"]["fp32_gflops"]
     )
     assert found["steps"] >= 3
+    fastest, slowest = found["step_range"]
+    assert 0 < fastest <= found["step_seconds"] <= slowest
     assert err == ""
 
 

@@ -28,6 +28,7 @@ def made_up(layers=3, precision="bf16"):
         processor="A <machine> & more",
         threads=2,
         torch="2.13.0",
+        kernels="avx2",
         ceilings=Ceilings(1e11, 4e11, 2e10),
         net="conv3-8 fc-3",
         input=(8, 8, 3),
@@ -37,6 +38,7 @@ def made_up(layers=3, precision="bf16"):
         step_threads=1,
         steps=3,
         seconds=sum(phase.seconds for phase in phases),
+        range=(0.1, 0.9),
         phases=phases,
         layers=tuple(passes),
     )

@@ -92,7 +92,8 @@ def _print_bench(found: Bench, *, layers: bool) -> None:
     console = Console(highlight=False)
     tops = found.ceilings
     lines = (
-        f"{printable(found.processor)}, {_threads(found.threads)}, PyTorch {found.torch}",
+        f"{printable(found.processor)}, {_threads(found.threads)}, PyTorch {found.torch}, "
+        f"kernels {found.kernels}",
         f"ceilings: fp32 product {_rate(tops.fp32_flop)}FLOP/s, bf16 product "
         f"{_rate(tops.bf16_flop)}FLOP/s, copy {_rate(tops.copy_bytes)}B/s (read and written)",
         "",
@@ -105,9 +106,10 @@ def _print_bench(found: Bench, *, layers: bool) -> None:
     _print_table(_phase_table(found))
     if layers:
         _print_table(_layer_table(found))
+    fastest, slowest = map(_seconds, found.range)
     console.print(
-        f"[bold]{found.images_per_second:,.0f} images/s[/bold], median of {found.steps} steps; the "
-        f"net's products run at {_rate(found.flop_rate)}FLOP/s, "
+        f"[bold]{found.images_per_second:,.0f} images/s[/bold], median of {found.steps} steps "
+        f"({fastest} to {slowest}); the net's products run at {_rate(found.flop_rate)}FLOP/s, "
         f"{found.flop_rate / found.ceiling:.1%} of the {found.precision} ceiling",
         soft_wrap=True,
     )

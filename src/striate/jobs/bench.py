@@ -12,7 +12,7 @@ import torch
 from striate.data import TRAIN, Data, load_data, named_sets
 from striate.errors import UsageError
 from striate.jobs.plan import make_plan
-from striate.kernels.memory import keep_freed_memory
+from striate.kernels import keep_freed_memory, processor
 from striate.nets import Net, NetModule, auto_net, load_net
 from striate.nets.memory import training_bytes
 from striate.report.performance import Bench, LayerPhase, Phase
@@ -167,6 +167,7 @@ def _measure(plan: Plan, images: Data, *, seconds: float, data: str | None) -> B
         processor=str(machine.get("gpu", machine["processor"])),
         threads=threads,
         torch=torch.__version__,
+        kernels=processor(),
         ceilings=ceilings,
         net=plan.net.text,
         input=(height, width, channels),
@@ -176,6 +177,7 @@ def _measure(plan: Plan, images: Data, *, seconds: float, data: str | None) -> B
         step_threads=plan.threads,
         steps=times.steps,
         seconds=times.seconds,
+        range=times.range,
         phases=tuple(_phases(times, layers)),
         layers=layers,
     )

@@ -68,6 +68,7 @@ class Bench:
         processor: Its name, or that of the GPU.
         threads: Of the processor, with which the ceilings were measured.
         torch: The version of PyTorch.
+        kernels: Whose compiled operators there are: "avx512", "avx2", "scalar", or "pytorch".
         ceilings: The most that the machine does.
         net: The net's canonical text.
         input: H, W, C of the images.
@@ -77,6 +78,7 @@ class Bench:
         step_threads: Those that the training uses: one where a step is too short to share.
         steps: How many whole steps were measured; `seconds` is the median of their times.
         seconds: Of a whole step.
+        range: Those of the fastest and of the slowest.
         phases: Its parts, which add up to it.
         layers: The passes of its layers.
     """
@@ -85,6 +87,7 @@ class Bench:
     processor: str
     threads: int
     torch: str
+    kernels: str
     ceilings: Ceilings
     net: str
     input: tuple[int, int, int]
@@ -94,6 +97,7 @@ class Bench:
     step_threads: int
     steps: int
     seconds: float
+    range: tuple[float, float]
     phases: tuple[Phase, ...]
     layers: tuple[LayerPhase, ...]
 
@@ -146,6 +150,7 @@ class Bench:
             "processor": self.processor,
             "threads": self.threads,
             "torch": self.torch,
+            "kernels": self.kernels,
             "ceilings": self.ceilings.to_json(),
             "net": self.net,
             "input": list(self.input),
@@ -155,6 +160,7 @@ class Bench:
             "step_threads": self.step_threads,
             "steps": self.steps,
             "step_seconds": self.seconds,
+            "step_range": list(self.range),
             "images_per_second": self.images_per_second,
             "gflops": self.flop_rate / 1e9,
             "share_of_ceiling": self.flop_rate / self.ceiling,

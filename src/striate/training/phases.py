@@ -48,6 +48,7 @@ class StepTimes:
     Attributes:
         steps: Whole steps that were measured; as many were measured operator by operator.
         seconds: A whole step.
+        range: The fastest and the slowest whole step.
         gather: What the loop waits for its batch.
         optimizer: The step of the optimisers.
         products: Each pass of each layer that multiplies, in the order of the net.
@@ -59,6 +60,7 @@ class StepTimes:
 
     steps: int
     seconds: float
+    range: tuple[float, float]
     gather: float
     optimizer: float
     products: Mapping[tuple[str, Pass], float]
@@ -95,6 +97,7 @@ def measure_phases(task: Task, state: TrainingState, *, seconds: float) -> StepT
     return StepTimes(
         steps=len(wholes),
         seconds=median(wholes),
+        range=(min(wholes), max(wholes)),
         gather=median(part.gather for part in parts),
         optimizer=median(part.optimizer for part in parts),
         products={
