@@ -1,12 +1,26 @@
 """Compiled operators for the CPU, and what they need of the system. No compiler: PyTorch's do."""
 
+from striate.kernels.gather import (
+    Colours,
+    Moves,
+    Scaling,
+    Squares,
+    can_gather,
+    gather_images,
+)
 from striate.kernels.library import load_library, processor
 from striate.kernels.memory import keep_freed_memory
 from striate.kernels.norm import ACTIVATIONS, can_fuse, normalize_batch, scale_and_activate
 
 __all__ = [
     "ACTIVATIONS",
+    "Colours",
+    "Moves",
+    "Scaling",
+    "Squares",
     "can_fuse",
+    "can_gather",
+    "gather_images",
     "keep_freed_memory",
     "load_library",
     "normalize_batch",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch  # noqa: F401 - its OpenMP runtime has to be there first
 
-VERSION = 1  # of the C interface, as in native/dispatch.cpp
+VERSION = 2  # of the C interface, as in native/dispatch.cpp
 
 
 @functools.cache

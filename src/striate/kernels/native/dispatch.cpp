@@ -37,7 +37,7 @@ const Kernels* chosen = choose();
 
 extern "C" {
 
-int32_t striate_version(void) { return 1; }
+int32_t striate_version(void) { return 2; }
 
 const char* striate_processor(void) { return chosen->name; }
 
@@ -56,4 +56,5 @@ void striate_norm_activate(const StriateNorm* job) { chosen->norm(NORM_ACTIVATE,
 void striate_norm_infer(const StriateNorm* job) { chosen->norm(NORM_INFER, *job); }
 void striate_norm_gradient_sums(const StriateNorm* job) { chosen->norm(NORM_GRADIENT_SUMS, *job); }
 void striate_norm_gradient(const StriateNorm* job) { chosen->norm(NORM_GRADIENT, *job); }
+void striate_gather(const StriateGather* job) { chosen->gather(*job); }
 }

@@ -8,6 +8,7 @@ enum NormStep { NORM_SUMS, NORM_ACTIVATE, NORM_INFER, NORM_GRADIENT_SUMS, NORM_G
 struct Kernels {
   const char* name;
   void (*norm)(NormStep step, const StriateNorm& job);
+  void (*gather)(const StriateGather& job);
 };
 
 extern const Kernels avx512_kernels, avx2_kernels, scalar_kernels;

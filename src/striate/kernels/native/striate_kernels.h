@@ -46,6 +46,32 @@ void striate_norm_gradient_sums(const StriateNorm* job);
 // pooled, places, scale, shift, added, dy, centre, a, b, d -> dx, dadded
 void striate_norm_gradient(const StriateNorm* job);
 
+// A batch of training images out of an array of bytes (N, H, W, C): each translated (what comes in
+// from beyond the border is reflected), mirrored, recoloured, scaled, and blanked in a square.
+typedef struct {
+  int64_t images, height, width, channels;  // of y
+  int32_t half;                             // 1: y is bf16
+  int32_t threads;
+  const uint8_t* x;
+  const int64_t* places;    // (B), of the images in x
+  const int64_t* down;      // (B), pixel (i, j) comes from (i + down, j + right); null for 0
+  const int64_t* right;     // (B)
+  const uint8_t* mirrored;  // (B), 1: the columns of the source are counted from the right; or null
+  const void* table;        // (C, 256), what a byte becomes, of y's type; fp32 with matrices
+  const float* matrices;  // (B, C, C), then C is 1 or 3: y = clamp(matrix value + offset to 0..1) *
+                          // scale + shift; or null
+  const float* shares;   // (B), of the mean brightness that the offset is
+  const float* weights;  // (C), of the channels in the brightness
+  const float* scale;    // (C)
+  const float* shift;    // (C)
+  int64_t side;          // of the blanked square in pixels, 0 for none
+  const int64_t* top;    // (B), its first row, perhaps outside
+  const int64_t* left;   // (B), its first column
+  void* y;               // (B, H, W, C)
+} StriateGather;
+
+void striate_gather(const StriateGather* job);
+
 // Which code runs: "avx512", "avx2" or "scalar"; the best that the processor has.
 const char* striate_processor(void);
 // Another one, for tests: 0 if this processor lacks it, else 1.
