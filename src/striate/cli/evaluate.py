@@ -24,7 +24,7 @@ def command(
     views: Annotated[
         int,
         typer.Option(
-            help="1, 2 (with mirror image), 6 (moved by a pixel or so) or 10 (crops) views of each image"
+            help="1, 2 (with mirror image), 6 (moved a little) or 10 (crops) views an image"
         ),
     ] = 1,
     follow_links: Annotated[

@@ -28,10 +28,11 @@ def view_logits(
     """The logits of each image, averaged over its views.
 
     1 is the image; 2 adds its mirror image; 6 adds both moved by half the border described below,
-    up and left, and down and right (the views of the CIFAR-10 records); 10 is the four corners and the centre of the image
-    with a border, and the mirror images of these five (Krizhevsky, Sutskever and Hinton 2012,
-    who cut 224 of 256 pixels). Images are stored at the net's input size, so the border is
-    made: each side grows by a sixteenth, rounded, at least one pixel, by reflection.
+    up and left, and down and right (the views of the CIFAR-10 records); 10 is the four corners and
+    the centre of the image with a border, and the mirror images of these five (Krizhevsky,
+    Sutskever and Hinton 2012, who cut 224 of 256 pixels). Images are stored at the
+    net's input size, so the border is made: each side grows by a sixteenth, rounded, at least one
+    pixel, by reflection.
 
     AlexNet averages probabilities; the logits are averaged here, as in the recent CIFAR-10
     records, so that the temperature keeps its meaning.
