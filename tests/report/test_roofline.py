@@ -75,6 +75,9 @@ def test_layers_at_one_place_share_a_name(tmp_path):
     near = [replace(part, layer="conv9") for part in found.layers if part.layer == "conv1"]
     replace(found, layers=(*found.layers, *near)).draw(tmp_path / "roofline.svg")
     assert "conv1, conv9" in words(tmp_path / "roofline.svg")
+    near = [replace(part, layer=f"conv{i}") for i in range(9, 13) for part in near]
+    replace(found, layers=(*found.layers, *near)).draw(tmp_path / "roofline.svg")
+    assert "conv1, conv9 and 3 more" in words(tmp_path / "roofline.svg")
 
 
 def test_many_layers_are_not_named(tmp_path):

@@ -99,7 +99,7 @@ def _print_bench(found: Bench, *, layers: bool) -> None:
         "",
         f"a training step of {found.batch:,} images in {found.precision}, "
         f"{_threads(found.step_threads)}, on {printable(found.data or 'made-up images')}:",
-        printable(found.net),
+        *map(printable, found.net.split("\n")),
     )
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)

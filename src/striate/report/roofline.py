@@ -24,6 +24,7 @@ FORMATS = (".svg", ".png")
 SIZE = (9.0, 5.8)  # inches
 DOTS = 130  # an inch of a PNG
 MOST_NAMES = 24  # layers that are named; more would lie on top of each other
+MOST_TOGETHER = 3  # names in one place
 NEAR = 1.12  # ratio of intensities below which layers share one name
 PAPER, INK, SOFT, FAINT = "#fcfbf8", "#1d1c19", "#6a665d", "#cfcabd"
 MARKS = {
@@ -202,10 +203,21 @@ def _names(layers: Iterable[LayerPhase]) -> list[tuple[str, float, float]]:
             groups[-1].append(name)
         else:
             groups.append([name])
+    order = list(places)
     return [
-        (", ".join(sorted(group)), places[group[0]], min(lowest[name] for name in group))
+        (
+            _listed(sorted(group, key=order.index)),
+            places[group[0]],
+            min(lowest[name] for name in group),
+        )
         for group in groups
     ]
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) <= MOST_TOGETHER:
+        return ", ".join(names)
+    return f"{names[0]}, {names[1]} and {len(names) - 2} more"
 
 
 def _draw_phases(axes: Axes, bench: Bench) -> None:
