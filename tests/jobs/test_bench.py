@@ -78,6 +78,16 @@ def test_bf16_halves_the_bytes():
     assert found.layers[0].phase.bytes == 2 * (16 * (64 + 8 * 64) + 8 * 9)
 
 
+def test_settings_of_the_recipe():
+    arguments = {"input": (8, 8, 1), "seconds": 0.01, "settings": {"batch_size": 24}}
+    adam = {"name": "adam", "lr": 1e-3}
+    found = striate.bench("conv3-8 bn relu fc-3", kernels="off", optimizer=adam, **arguments)
+    assert (found.kernels, found.batch) == ("off", 24)
+    by_name = {phase.name: phase for phase in found.phases}
+    assert by_name["optimiser"].flop == 0
+    assert found.share_of_ceiling(by_name["optimiser"]) is None
+
+
 def test_data_give_images_and_classes(tiny_data):
     found = striate.bench("conv3-8 relu fc-10", data=tiny_data, seconds=0.01)
     assert found.data == "tiny"
@@ -122,6 +132,7 @@ def test_fewer_images_than_a_batch():
         ({"threads": 0}, UsageError, "threads: 0 is too few (1 or more)"),
         ({"seconds": 0}, UsageError, "seconds: 0 is no length of time"),
         ({"precision": "fp16"}, RecipeError, "precision should be"),
+        ({"optimiser": "adam"}, RecipeError, "unknown setting 'optimiser'"),
         ({"data": "nowhere"}, DataError, "nowhere"),
         ({"data": "digits", "input": (8, 8, 1)}, UsageError, "leave one out"),
         ({"input": (8, 8, 2), "net": "fc-3", "batch": 4}, UsageError, "2 channels (1 or 3)"),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from striate.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -27,6 +29,13 @@ def command(
         int | None, typer.Option(min=2, max=1_000_000, help="Images in a step; else the recipe's")
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16")] = "auto",
+    kernels: Annotated[str, typer.Option(help="auto, or off: PyTorch's operators alone")] = "auto",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A field of the recipe, as optimizer.name=adam; may be repeated"
+        ),
+    ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.001, max=86_400, help="How long to measure steps")
     ] = 10.0,
@@ -51,6 +60,8 @@ def command(
 
         striate bench resnet18 --input 32x32x3 --batch 128 --layers
 
+        striate bench lenet5 --kernels off --set optimizer.name=adam --set optimizer.lr=0.001
+
         striate bench cifar10 --picture roofline.svg
 
         striate bench "[conv3-32 relu maxpool2]*4 gap fc-5" --data photos/ --json
@@ -58,21 +69,27 @@ def command(
     from striate.cli.show import read_size
     from striate.cli.terminal import TerminalEvents
     from striate.cli.text import print_json, printable
+    from striate.cli.train import read_settings
     from striate.jobs.bench import bench
     from striate.report.roofline import refuse_other_formats
 
     if picture is not None:
         refuse_other_formats(picture)
+    chosen = read_settings(settings or [])
+    for name, value in (("precision", precision), ("kernels", kernels)):
+        if value != "auto" and name in chosen:
+            raise UsageError(f"--{name} and --set {name}=... are the same", hint="give one of them")
+        chosen.setdefault(name, value)
     with TerminalEvents() as events:
         found = bench(
             net,
             data=data,
             input=None if input_size is None else read_size(input_size),
             batch=batch,
-            precision=precision,
             seconds=seconds,
             threads=threads,
             events=events,
+            settings=chosen,
         )
     if picture is not None:
         found.draw(picture)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from striate.data import TRAIN, Data, load_data, named_sets
+from striate.data import TRAIN, Data, named_sets
 from striate.errors import UsageError
 from striate.jobs.plan import make_plan
+from striate.jobs.reload import load_choices
 from striate.kernels import keep_freed_memory, processor
 from striate.nets import Net, NetModule, auto_net, load_net
 from striate.nets.memory import training_bytes
@@ -44,10 +45,11 @@ def bench(
     data: str | Path | Data | None = None,
     input: Size | None = None,
     batch: int | None = None,
-    precision: str = "auto",
     seconds: float = DEFAULT_SECONDS,
     threads: int | None = None,
     events: Events | None = None,
+    settings: Mapping[str, object] | None = None,
+    **fields: object,
 ) -> Bench:
     """Measure the machine's ceilings, and where the time of a net's training step goes.
 
@@ -62,16 +64,17 @@ def bench(
             32x32x3.
         batch: Images in a step. If not given, the recipe's choice for so many images (50,000 made
             up), halved while a step would take seconds or a quarter of the memory.
-        precision: "auto", "fp32" or "bf16".
         seconds: How long to measure steps; three of each kind are measured in any case.
         threads: Of the processor; PyTorch's own number if not given. As in training, a step that is
             too short to share uses one of them.
         events: Who is told what happens.
+        settings: Dotted fields of the recipe to change, as {"augment.cutout": 8}.
+        fields: Fields of the recipe to change, as precision="fp32" or kernels="off".
 
     Raises:
         DataError: If the data cannot be used.
         NetError: If the net cannot be read, does not fit the images, or does not end in classes.
-        UsageError: If an argument is out of range.
+        UsageError: If an argument is out of range, or a setting is unknown.
 
     Examples:
         >>> import striate
@@ -79,19 +82,21 @@ def bench(
         >>> found.images_per_second                                   # doctest: +SKIP
         17411.2
     """
+    recipe = load_recipe("fast").with_settings({**(settings or {}), **fields})
+    if batch is None and recipe.batch_size != "auto":
+        batch = int(recipe.batch_size)
     _refuse_out_of_range(batch=batch, seconds=seconds, threads=threads)
     events = events or Events()
     if data is None and net in [known.name for known in named_sets()]:
         net, data = "auto", str(net)
     if data is not None and input is not None:
         raise UsageError("input is for made-up images, and data are given", hint="leave one out")
-    recipe = load_recipe("fast").with_settings({"precision": precision})
     images = None if data is None else _load(data, recipe, events)
     chosen, count = _choose_net(net, input, images)
     batch = batch or _choose_batch(chosen, count, events)
     recipe = recipe.with_settings({"batch_size": batch})
     with limited_threads(threads or torch.get_num_threads()):
-        used = images or _make_up(chosen, at_least=batch)
+        used = _make_up(chosen, at_least=batch) if images is None else images
         plan, _ = make_plan(used, net=chosen, recipe=recipe, seed=0, device="auto")
         return _measure(plan, used, seconds=seconds, data=None if images is None else images.name)
 
@@ -105,7 +110,7 @@ def _refuse_out_of_range(*, batch: int | None, seconds: float, threads: int | No
 
 
 def _load(data: str | Path | Data, recipe: Recipe, events: Events) -> Data:
-    loaded = data if isinstance(data, Data) else load_data(data, progress=events.stored)
+    loaded = load_choices(data, recipe.data, events.stored)
     return loaded.split(validation=recipe.data.validation, test=recipe.data.test, seed=0)
 
 
@@ -167,7 +172,7 @@ def _measure(plan: Plan, images: Data, *, seconds: float, data: str | None) -> B
         processor=str(machine.get("gpu", machine["processor"])),
         threads=threads,
         torch=torch.__version__,
-        kernels=processor(),
+        kernels="off" if plan.recipe.kernels == "off" else processor(),
         ceilings=ceilings,
         net=plan.net.text,
         input=(height, width, channels),

@@ -68,7 +68,8 @@ class Bench:
         processor: Its name, or that of the GPU.
         threads: Of the processor, with which the ceilings were measured.
         torch: The version of PyTorch.
-        kernels: Whose compiled operators there are: "avx512", "avx2", "scalar", or "pytorch".
+        kernels: Whose compiled operators run: "avx512", "avx2", "scalar", "pytorch" where there are
+            none, or "off".
         ceilings: The most that the machine does.
         net: The net's canonical text.
         input: H, W, C of the images.
