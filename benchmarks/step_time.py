@@ -25,6 +25,7 @@ from step_memory import Training
 
 from striate.kernels.memory import keep_freed_memory
 from striate.nets import Net, load_net, zoo_nets
+from striate.nets.fusing import use_fused
 from striate.nets.speed import clock
 
 BOUND = 0.30
@@ -57,6 +58,7 @@ def measure(net: Net, name: str, batch: int, seconds: float) -> Row:
     asking = time.perf_counter() - start
     keep_freed_memory()
     training = Training(net, batch)
+    use_fused(training.module, True)
     for _ in range(FIRST_STEPS):
         training.step()
     times: list[float] = []
