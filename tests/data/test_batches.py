@@ -120,10 +120,16 @@ def test_images_that_are_a_strided_view_are_read_right():
     assert all(same(a, b) for a, b in pairs)
 
 
-def test_the_floating_type_is_chosen():
-    batch = next(make(dtype=torch.bfloat16).epoch(0))
+@pytest.mark.parametrize("kernels", [True, False])
+def test_the_floating_type_is_chosen(kernels):
+    batch = next(make(dtype=torch.bfloat16, kernels=kernels).epoch(0))
     assert batch.images.dtype == torch.bfloat16
     assert torch.equal(batch.images, next(make().epoch(0)).images.bfloat16())
+
+
+def test_compiled_or_not_the_batches_are_the_same():
+    pairs = zip(make().epoch(1), make(kernels=False).epoch(1), strict=True)
+    assert all(same(compiled, by_pytorch) for compiled, by_pytorch in pairs)
 
 
 @pytest.mark.gpu

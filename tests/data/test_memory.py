@@ -109,7 +109,8 @@ def test_a_small_map_and_an_array_are_read_at_once(mapped):
         ]
 
 
-def test_batches_of_a_large_map_are_those_of_the_array(mapped, small_steps):
+@pytest.mark.parametrize("kernels", [True, False])
+def test_batches_of_a_large_map_are_those_of_the_array(kernels, mapped, small_steps):
     augment = Augmentation(flip="alternating", translate=2, cutout=5)
     made = [
         Batches(
@@ -121,6 +122,7 @@ def test_batches_of_a_large_map_are_those_of_the_array(mapped, small_steps):
             mean=(0.5,) * 3,
             std=(0.2,) * 3,
             augment=augment,
+            kernels=kernels,
         )
         for images in (IMAGES, mapped)
     ]

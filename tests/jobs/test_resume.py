@@ -12,6 +12,7 @@ import striate
 from striate.data import TEST, Data, load_data
 from striate.errors import CheckpointError, ModelError, TerminatedRunError, UsageError
 from striate.jobs.resume import resume
+from striate.model import hash_tensors, load_tensors
 from striate.training.checkpoint import list_checkpoints
 from striate.training.events import Events
 from striate.training.folder import read_measurements, read_run
@@ -77,6 +78,16 @@ def test_a_stopped_run_ends_as_the_straight_one(train_tiny, finished_run, tmp_pa
     assert "resumed at step 18" in (run.path / "log.txt").read_text()
     for name in ("predictions.csv", "evaluation.json", "split.csv"):
         assert (run.path / name).read_bytes() == (finished_run.path / name).read_bytes()
+
+
+def test_a_run_without_compiled_operators_goes_on_without(train_tiny):
+    choices = {"net": "conv3-4 bn relu maxpool2 fc-3", "kernels": "off"}
+    straight = train_tiny(out="straight", **choices)
+    run = resume(stop_after(2, train_tiny, **choices))
+    assert read_run(run.path)["recipe"]["kernels"] == "off"
+    found, right = (load_tensors(each.path / "model.safetensors")[0] for each in (run, straight))
+    assert hash_tensors(found) == hash_tensors(right)
+    assert run.test == straight.test
 
 
 def test_patience_counts_on_where_it_was(train_tiny):

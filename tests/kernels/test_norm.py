@@ -15,18 +15,6 @@ pytestmark = pytest.mark.skipif(load_library() is None, reason="the operators ar
 
 FUNCTIONS = {"identity": lambda z: z, "relu": torch.relu, "gelu": F.gelu, "silu": F.silu}
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 3e-2}
-PROCESSORS = ("avx512", "avx2", "scalar")
-
-
-@pytest.fixture(params=PROCESSORS)
-def processor(request):
-    library = load_library()
-    best = library.striate_processor()
-    if not library.striate_use_processor(request.param.encode()):
-        pytest.skip(f"this processor has no {request.param}")
-    assert library.striate_processor() == request.param.encode()
-    yield request.param
-    library.striate_use_processor(best)
 
 
 def reference(x, weight, bias, added, pool, activation):

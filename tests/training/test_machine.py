@@ -81,10 +81,11 @@ def test_what_is_written_down():
     assert {"python", "striate", "torch", "numpy", "pillow"} <= set(versions)
     assert "unknown" not in versions.values()
     machine = describe_machine(CPU)
-    assert set(machine) == {"processor", "cores", "memory_gib", "system"}
+    assert set(machine) == {"processor", "kernels", "cores", "memory_gib", "system"}
     assert machine["processor"]
     assert machine["cores"] >= 1
     assert machine["memory_gib"] >= 1
+    assert machine["kernels"] in {"avx512", "avx2", "scalar", "pytorch"}
     synchronize(CPU)
 
 

@@ -10,6 +10,7 @@ from striate.data import TEST, TRAIN, VALIDATION
 from striate.errors import DataError
 from striate.evaluation import evaluate_logits, view_logits
 from striate.model import Model
+from striate.nets.fusing import FusedChain
 
 
 def weights(state):
@@ -79,6 +80,16 @@ def test_the_identity_names_all_that_decides_the_weights(prepared, split_data):
     moved[split_data.indices(TEST)[0]] = 0
     other = prepared(data=dataclasses.replace(split_data, splits=moved))[0].identity
     assert [key for key in identity if identity[key] != other[key]] == ["split"]
+
+
+@pytest.mark.parametrize(("kernels", "used"), [("auto", True), ("off", False)])
+def test_the_recipe_says_whether_compiled_operators_may_run(kernels, used, prepared):
+    task, state = prepared(net="conv3-4 bn relu maxpool2 fc-3", kernels=kernels)
+    assert task.batches.kernels == used
+    for start in (0, 1):
+        task.initialize(state, start)
+        chains = [part for part in state.module.modules() if isinstance(part, FusedChain)]
+        assert [chain.fused for chain in chains] == [used] * len(chains) != []
 
 
 def test_class_weights_follow_the_training_images(prepared, split_data):

@@ -131,14 +131,21 @@ def mirrored(augment: Augmentation, draws: Draws) -> NDArray[np.bool_]:
     return np.zeros(draws.index.shape, dtype=np.bool_)
 
 
+def shifts(augment: Augmentation, draws: Draws) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw how far below and to the right of a pixel its source lies: int64 (B,) each."""
+    t = augment.translate
+    down = draws.integers(Stream.SHIFT_ROWS, -t, t)
+    return down, draws.integers(Stream.SHIFT_COLUMNS, -t, t)
+
+
 def source_places(
     augment: Augmentation, draws: Draws, size: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Say from which row and column each pixel comes: int64 (B, H) and (B, W)."""
     h, w = size
-    t = augment.translate
-    rows = reflect(np.arange(h) + draws.integers(Stream.SHIFT_ROWS, -t, t)[:, None], h)
-    columns = reflect(np.arange(w) + draws.integers(Stream.SHIFT_COLUMNS, -t, t)[:, None], w)
+    down, right = shifts(augment, draws)
+    rows = reflect(np.arange(h) + down[:, None], h)
+    columns = reflect(np.arange(w) + right[:, None], w)
     return rows, np.where(mirrored(augment, draws)[:, None], w - 1 - columns, columns)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.augment import Augmentation, augment_tensor, gather_augmented
+from striate.data.fused import FusedGather, can_fuse_batches
 from striate.data.memory import Reader
 from striate.data.normalise import check_statistics
 from striate.data.random import Draws, ordering
@@ -56,6 +58,8 @@ class Batches:
         world: ... of how many; their sizes differ by at most one.
         device: Where the batches go. The pixels travel as uint8, and are worked on there.
         dtype: The floating type of the images.
+        kernels: Whether a compiled operator may do the work, where it can; the numbers are the
+            same.
 
     Raises:
         DataError: If the arrays do not fit each other.
@@ -75,7 +79,8 @@ class Batches:
     world: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
-    _reader: Reader = field(init=False, repr=False)
+    kernels: bool = True
+    _gather: Callable[[Draws], Tensor] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._check_arrays()
@@ -87,7 +92,7 @@ class Batches:
             )
         # A memory map becomes the plain array over the same memory, which is quicker to index.
         object.__setattr__(self, "images", np.ascontiguousarray(self.images))
-        object.__setattr__(self, "_reader", Reader(self.images))
+        object.__setattr__(self, "_gather", self._choose_gather())
 
     @property
     def steps(self) -> int:
@@ -110,18 +115,30 @@ class Batches:
         return min(self.batch_size, len(self.indices))
 
     def _make(self, draws: Draws) -> Batch:
+        return Batch(
+            images=self._gather(draws),
+            labels=self._send(torch.from_numpy(self.labels[draws.index])),
+            indices=torch.from_numpy(draws.index),
+        )
+
+    def _choose_gather(self) -> Callable[[Draws], Tensor]:
+        """The compiled operator where it does all that is asked for, else PyTorch's, one by one."""
+        channels = self.images.shape[3]
+        if self.kernels and can_fuse_batches(self.augment, channels=channels, device=self.device):
+            return FusedGather(
+                self.images, self.augment, mean=self.mean, std=self.std, dtype=self.dtype
+            ).gather
+        return partial(self._gather_step_by_step, Reader(self.images))
+
+    def _gather_step_by_step(self, reader: Reader, draws: Draws) -> Tensor:
         gathered = [
             gather_augmented(self.images, self.augment, replace(draws, index=part))
-            for part in self._reader.portions(draws.index)
+            for part in reader.portions(draws.index)
         ]
         whole = gathered[0] if len(gathered) == 1 else np.concatenate(gathered)
         pixels = self._send(torch.from_numpy(whole))
         images = augment_tensor(pixels, self.augment, draws, mean=self.mean, std=self.std)
-        return Batch(
-            images=images.to(self.dtype),
-            labels=self._send(torch.from_numpy(self.labels[draws.index])),
-            indices=torch.from_numpy(draws.index),
-        )
+        return images.to(self.dtype)
 
     def _send(self, tensor: Tensor) -> Tensor:
         """Copy to the device without waiting, which needs memory that stays in place."""

@@ -48,9 +48,14 @@ def to_tensor(
 
 def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Scale contiguous (N, C, H, W) images on the 0..1 scale to (x - mean) / std, in place."""
-    scale = torch.tensor([1 / s for s in std], device=images.device)[:, None, None]
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device)
-    return images.mul_(scale).add_(shift[:, None, None])
+    scale, shift = (values.to(images.device)[:, None, None] for values in standard_scale(mean, std))
+    return images.mul_(scale).add_(shift)
+
+
+def standard_scale(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """What to multiply by, and what to add then, for (x - mean) / std: fp32 (C,) each."""
+    shift = [-m / s for m, s in zip(mean, std, strict=True)]
+    return torch.tensor([1 / s for s in std]), torch.tensor(shift)
 
 
 def check_statistics(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> None:

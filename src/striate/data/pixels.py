@@ -102,12 +102,13 @@ def recolour(images: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
     """
     planes = images.contiguous()
     entries = matrices[..., None, None]  # (B, C, C, 1, 1)
-    # Sums written out: a batched matrix product may round differently in another batch.
+    # Sums written out, each product rounded: a batched matrix product may round differently in
+    # another batch, and addcmul on another processor.
     for_channel = []
     for row in range(images.shape[1]):
         total = offsets[:, None, None] + entries[:, row, 0] * planes[:, 0]
         for column in range(1, images.shape[1]):
-            total.addcmul_(entries[:, row, column], planes[:, column])
+            total.add_(entries[:, row, column] * planes[:, column])
         for_channel.append(total)
     return torch.stack(for_channel, dim=1).clamp_(0, 1)
 

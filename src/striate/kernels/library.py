@@ -3,12 +3,15 @@
 They are compiled when the package is installed, where there is a C++ compiler. Their threads are
 those of PyTorch: the library is not linked with an OpenMP runtime of its own, and takes the one
 that PyTorch has loaded.
+
+The environment variable STRIATE_KERNELS=off does without them in any case.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -19,7 +22,9 @@ VERSION = 2  # of the C interface, as in native/dispatch.cpp
 
 @functools.cache
 def load_library() -> ctypes.CDLL | None:
-    """The library, or None where it was not compiled, is of another version or does not load."""
+    """The library; None if it was not compiled, is another version, does not load or is off."""
+    if os.environ.get("STRIATE_KERNELS") == "off":
+        return None
     for suffix in EXTENSION_SUFFIXES:
         path = Path(__file__).with_name(f"_native{suffix}")
         if path.is_file():
@@ -37,6 +42,6 @@ def _load(path: Path) -> ctypes.CDLL | None:
 
 
 def processor() -> str:
-    """Whose operators run: "avx512", "avx2", "scalar", or "pytorch" where none are compiled."""
+    """Whose operators run: "avx512_bf16", "avx512", "avx2", "scalar"; "pytorch" for none."""
     library = load_library()
     return library.striate_processor().decode() if library else "pytorch"

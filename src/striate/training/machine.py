@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from striate.errors import UsageError
+from striate.kernels import processor
 
 WORTHWHILE_RATIO = 1.5
 SMALLEST_NET = 5_000_000  # multiply-adds an image; below it the casts cost what the products save
@@ -131,9 +132,10 @@ def describe_versions() -> dict[str, str]:
 
 
 def describe_machine(device: torch.device) -> dict[str, str | int]:
-    """Processor, cores, memory, system, and the GPU where one trains."""
+    """Processor and whose compiled operators, cores, memory, system, the GPU where one trains."""
     machine: dict[str, str | int] = {
         "processor": _processor(),
+        "kernels": processor(),
         "cores": os.cpu_count() or 1,
         "memory_gib": _memory_gib(),
         "system": f"{platform.system()} {platform.release()}",

@@ -26,6 +26,7 @@ from striate.data.random import Stream, hash64, ordering
 from striate.errors import DataError, UsageError
 from striate.model.model import images_at_a_time
 from striate.nets import Net, parse_net
+from striate.nets.fusing import use_fused
 from striate.training.averaging import make_average
 from striate.training.initialize import initialize, whitening_sample
 from striate.training.losses import make_loss
@@ -149,6 +150,7 @@ def prepare(
         rank=rank,
         world=world,
         device=plan.device,
+        kernels=recipe.kernels == "auto",
     )
     counts = np.bincount(data.labels[train], minlength=len(data.classes))
     task = Task(
@@ -182,6 +184,7 @@ def _fresh_state(
     torch.manual_seed(seed)
     height, width, channels = data.images.shape[1:]
     module = plan.net.build((height, width, channels))
+    use_fused(module, recipe.kernels == "auto")
     sample = ordering(seed, 0, data.indices(TRAIN))
     sample = whitening_sample(module, recipe.initialize, sample, pixels=height * width)
     initialize(

@@ -1,0 +1,157 @@
+// Calls every operator on memory of exactly the size that it may touch, for the sanitizers.
+//
+// Compiled with -DKERNELS=avx512_kernels and the like. With an argument, the last block of each
+// gather is a byte too small: the sanitizers have to find that.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "dispatch.h"
+
+namespace {
+
+int64_t calls = 0;
+
+// A block of its own in the heap, of a size in bytes, with bytes that repeat from run to run.
+class Block {
+ public:
+  explicit Block(int64_t bytes) : bytes_(new uint8_t[bytes]) {
+    static uint32_t state = 1;
+    for (int64_t k = 0; k < bytes; k++) bytes_[k] = (state = state * 1664525 + 1013904223) >> 24;
+  }
+  template <typename Value>
+  Value* as() const {
+    return reinterpret_cast<Value*>(bytes_.get());
+  }
+
+ private:
+  std::unique_ptr<uint8_t[]> bytes_;
+};
+
+// Numbers between -1 and 1 in fp32 or bf16.
+Block volume(int64_t count, bool half) {
+  Block block(count * (half ? 2 : 4));
+  for (int64_t k = 0; k < count; k++) {
+    const float value = float(rand() % 2001 - 1000) / 1000;
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    if (half) {
+      block.as<uint16_t>()[k] = uint16_t(bits >> 16);
+    } else {
+      block.as<float>()[k] = value;
+    }
+  }
+  return block;
+}
+
+struct Shape {
+  int64_t images, height, width, channels;
+  int64_t size() const { return images * height * width * channels; }
+};
+
+void call_norm(const Shape& shape, int pool, int activation, bool half, bool adds) {
+  const int64_t c = shape.channels;
+  const Shape after = {shape.images, shape.height / pool, shape.width / pool, c};
+  if (!after.size()) return;
+  Block x = volume(shape.size(), half), added = volume(after.size(), half);
+  Block pooled = volume(after.size(), half), y = volume(after.size(), half);
+  Block dy = volume(after.size(), half), dx = volume(shape.size(), half);
+  Block dadded = volume(after.size(), half), places(after.size());
+  Block sums = volume(shape.images * 2 * c, false), totals(2 * c * sizeof(double));
+  Block by_channel[6] = {volume(c, false), volume(c, false), volume(c, false),
+                         volume(c, false), volume(c, false), volume(c, false)};
+  StriateNorm job = {};
+  job.images = shape.images, job.height = shape.height, job.width = shape.width, job.channels = c;
+  job.half = half, job.pool = pool, job.activation = activation, job.threads = 2;
+  job.x = x.as<void>(), job.y = y.as<void>(), job.dy = dy.as<void>(), job.dx = dx.as<void>();
+  job.pooled = pool == 2 ? pooled.as<void>() : x.as<void>();
+  job.places = pool == 2 ? places.as<uint8_t>() : nullptr;
+  job.added = adds ? added.as<void>() : nullptr;
+  job.dadded = adds ? dadded.as<void>() : nullptr;
+  job.sums = sums.as<float>(), job.totals = totals.as<double>();
+  job.centre = by_channel[0].as<float>(), job.scale = by_channel[1].as<float>();
+  job.shift = by_channel[2].as<float>(), job.a = by_channel[3].as<float>();
+  job.b = by_channel[4].as<float>(), job.d = by_channel[5].as<float>();
+  for (NormStep step : {NORM_SUMS, NORM_ACTIVATE, NORM_GRADIENT_SUMS, NORM_GRADIENT}) {
+    KERNELS.norm(step, job);
+    calls++;
+  }
+  if (pool == 2) {
+    KERNELS.norm(NORM_INFER, job);
+    calls++;
+  }
+}
+
+struct Change {
+  bool moves, colours, squares;
+};
+
+void call_gather(const Shape& shape, const Change& change, bool half, int64_t missing) {
+  const int64_t b = shape.images, c = shape.channels, stored = b + 2;
+  Block x(stored * shape.size() / b), places(b * 8), down(b * 8), right(b * 8), mirrored(b);
+  Block top(b * 8), left(b * 8), y(shape.size() * (half ? 2 : 4) - missing);
+  Block table = volume(c * 256, half && !change.colours), matrices = volume(b * c * c, false);
+  Block shares = volume(b, false), weights = volume(c, false);
+  Block scale = volume(c, false), shift = volume(c, false);
+  for (int64_t image = 0; image < b; image++) {
+    places.as<int64_t>()[image] = stored - 1 - image;
+    down.as<int64_t>()[image] = image % 2 ? -2 * shape.height - 1 : 1;
+    right.as<int64_t>()[image] = image % 2 ? 3 * shape.width + 2 : -1;
+    mirrored.as<uint8_t>()[image] = image % 2;
+    top.as<int64_t>()[image] = image % 2 ? -2 : shape.height - 1;
+    left.as<int64_t>()[image] = image % 2 ? shape.width - 1 : -3;
+  }
+  StriateGather job = {};
+  job.images = b, job.height = shape.height, job.width = shape.width, job.channels = c;
+  job.half = half, job.threads = 2;
+  job.x = x.as<uint8_t>(), job.places = places.as<int64_t>(), job.table = table.as<void>();
+  if (change.moves) {
+    job.down = down.as<int64_t>(), job.right = right.as<int64_t>();
+    job.mirrored = mirrored.as<uint8_t>();
+  }
+  if (change.colours) {
+    job.matrices = matrices.as<float>(), job.shares = shares.as<float>();
+    job.weights = weights.as<float>(), job.scale = scale.as<float>();
+    job.shift = shift.as<float>();
+  }
+  if (change.squares) job.side = 4, job.top = top.as<int64_t>(), job.left = left.as<int64_t>();
+  job.y = y.as<void>();
+  KERNELS.gather(job);
+  calls++;
+}
+
+void call_norms() {
+  for (int64_t channels : {1, 3, 5, 16, 24, 67})
+    for (int64_t images : {1, 3})
+      for (int pool : {1, 2})
+        for (int activation = 0; activation < 4; activation++)
+          for (bool half : {false, true})
+            for (bool adds : {false, true})
+              for (const Shape& shape : {Shape{images, 1, 1, channels}, {images, 2, 2, channels},
+                                         {images, 5, 4, channels}, {images, 4, 7, channels}})
+                call_norm(shape, pool, activation, half, adds);
+}
+
+void call_gathers(int64_t missing) {
+  for (int64_t channels : {1, 2, 3, 5})
+    for (int64_t images : {1, 4})
+      for (int change = 0; change < 8; change++)
+        for (bool half : {false, true})
+          for (const Shape& shape : {Shape{images, 1, 1, channels}, {images, 5, 3, channels},
+                                     {images, 16, 16, channels}, {images, 3, 259, channels}}) {
+            const bool colours = (change & 2) && (channels == 1 || channels == 3);
+            call_gather(shape, {bool(change & 1), colours, bool(change & 4)}, half, missing);
+          }
+}
+
+}  // namespace
+
+int main(int count, char**) {
+  call_norms();
+  call_gathers(count > 1 ? 1 : 0);
+  std::printf("%lld calls\n", (long long)calls);
+  return 0;
+}

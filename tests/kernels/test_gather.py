@@ -1,0 +1,140 @@
+"""The compiled gather of a batch, against the same batch by PyTorch, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from striate.data.augment import Augmentation
+from striate.data.batches import Batches
+from striate.data.fused import FusedGather, can_fuse_batches
+from striate.kernels import gather, load_library
+
+pytestmark = pytest.mark.skipif(load_library() is None, reason="the operators are not compiled")
+
+CPU = torch.device("cpu")
+MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
+THOROUGH = Augmentation(
+    flip="alternating", translate=2, brightness=0.1, contrast=0.1, saturation=0.2, hue=0.1, cutout=3
+)
+AUGMENTATIONS = st.builds(
+    Augmentation,
+    flip=st.sampled_from(["none", "random", "alternating"]),
+    translate=st.sampled_from([0, 1, 2, 7, 50]),
+    brightness=st.sampled_from([0.0, 0.3, 1.0]),
+    contrast=st.sampled_from([0.0, 0.4, 1.0]),
+    saturation=st.sampled_from([0.0, 0.5]),
+    hue=st.sampled_from([0.0, 0.5]),
+    cutout=st.sampled_from([0, 1, 4, 60]),
+)
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request, monkeypatch):
+    """As many threads, whatever there is to do."""
+    monkeypatch.setattr(gather, "FEWEST_BYTES", 0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def pixels(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def make(images, augment, *, kernels, dtype=torch.float32, batch_size=None):
+    count, channels = len(images), images.shape[3]
+    return Batches(
+        images,
+        np.arange(count) % 2,
+        np.arange(count),
+        batch_size=batch_size or count,
+        seed=5,
+        mean=(MEAN * 2)[:channels],
+        std=(STD * 2)[:channels],
+        augment=augment,
+        kernels=kernels,
+        dtype=dtype,
+    )
+
+
+def check(images, augment, dtype, *, epoch=1, batch_size=None):
+    by_pytorch, compiled = (
+        make(images, augment, kernels=kernels, dtype=dtype, batch_size=batch_size).epoch(epoch)
+        for kernels in (False, True)
+    )
+    for right, found in zip(by_pytorch, compiled, strict=True):
+        assert found.images.dtype == dtype
+        assert found.images.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(found.images, right.images)
+        assert torch.equal(found.labels, right.labels)
+        assert torch.equal(found.indices, right.indices)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    augment=AUGMENTATIONS,
+    shape=st.tuples(*(st.integers(1, most) for most in (6, 19, 35))),
+    channels=st.sampled_from([1, 3]),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    epoch=st.integers(0, 3),
+)
+def test_any_batch_is_that_of_pytorch(processor, augment, shape, channels, dtype, epoch):
+    check(pixels(*shape, channels), augment, dtype, epoch=epoch)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 3), (5, 32, 32, 3), (7, 28, 28, 1), (3, 5, 517, 3)])
+def test_one_thread_and_two_give_the_bits_of_pytorch(processor, threads, shape, dtype):
+    check(pixels(*shape), THOROUGH, dtype)
+    check(pixels(*shape), Augmentation(flip="random", translate=4), dtype)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_any_number_of_channels_may_be_moved_and_blanked(processor, channels):
+    augment = Augmentation(flip="random", translate=3, cutout=2)
+    check(pixels(4, 6, 9, channels), augment, torch.float32)
+
+
+def test_every_level_of_every_channel_becomes_what_pytorch_makes_of_it(processor):
+    levels = np.arange(256, dtype=np.uint8)
+    images = np.stack([levels, levels[::-1], np.roll(levels, 9)], axis=-1).reshape(1, 16, 16, 3)
+    for dtype in (torch.float32, torch.bfloat16):
+        check(images, Augmentation(), dtype)
+
+
+@pytest.mark.parametrize("augment", [Augmentation(), THOROUGH], ids=["plain", "thorough"])
+def test_a_memory_map_gives_what_an_array_gives(augment, tmp_path):
+    images = pixels(40, 9, 7, 3)
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    check(mapped, augment, torch.float32, batch_size=8)
+    one, other = (next(make(source, augment, kernels=True).epoch(0)) for source in (images, mapped))
+    assert torch.equal(one.images, other.images)
+
+
+def test_a_batch_that_is_worth_all_threads_is_that_of_pytorch():
+    images = pixels(6, 200, 150, 3)
+    assert images.nbytes * 4 > gather.FEWEST_BYTES
+    check(images, THOROUGH, torch.float32)
+
+
+def test_what_is_warped_or_lies_elsewhere_is_left_to_pytorch():
+    assert can_fuse_batches(THOROUGH, channels=3, device=CPU)
+    assert not can_fuse_batches(Augmentation(crop=0.5), channels=3, device=CPU)
+    assert not can_fuse_batches(Augmentation(rotate=5), channels=3, device=CPU)
+    assert not can_fuse_batches(THOROUGH, channels=3, device=torch.device("meta"))
+    assert not can_fuse_batches(THOROUGH, channels=2, device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("augment", "kernels", "compiled"),
+    [(THOROUGH, True, True), (THOROUGH, False, False), (Augmentation(crop=0.5), True, False)],
+)
+def test_batches_choose_by_what_is_asked_for(augment, kernels, compiled):
+    chosen = make(pixels(4, 8, 8, 3), augment, kernels=kernels)._gather
+    assert isinstance(getattr(chosen, "__self__", None), FusedGather) == compiled

@@ -1,0 +1,57 @@
+"""Every operator under the sanitizers for addresses and undefined behaviour."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import striate.kernels
+from striate.kernels import processor
+
+NATIVE = Path(striate.kernels.__file__).parent / "native"
+DRIVER = Path(__file__).with_name("driver.cpp")
+# As in setup.py, but for what the sanitizers need. Leaks are not searched: a debugger forbids it.
+FLAGS = (
+    *("-std=c++17", "-O1", "-g0", "-fopenmp", "-ffp-contract=fast", "-fno-math-errno"),
+    *("-fno-trapping-math", "-Wno-psabi", "-fsanitize=address,undefined"),
+    "-fno-sanitize-recover=all",
+)
+SETTINGS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    """The driver, with the operators for this processor: all kinds are of the same source."""
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("there is no C++ compiler")
+    unit = processor() if processor() != "pytorch" else "scalar"
+    program = tmp_path_factory.mktemp("sanitizers") / "driver"
+    sources = [str(NATIVE / f"{unit}.cpp"), str(DRIVER)]
+    command = [compiler, *FLAGS, f"-DKERNELS={unit}_kernels", f"-I{NATIVE}", *sources]
+    command += ["-o", str(program)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode and "sanitize" in done.stderr:
+        pytest.skip("the compiler has no sanitizers")
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+def run(*command):
+    environment = os.environ | SETTINGS
+    return subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+
+
+def test_no_operator_leaves_its_memory_or_is_undefined(driver):
+    done = run(driver)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert int(done.stdout.split()[0]) > 1000
+
+
+def test_a_block_that_is_a_byte_too_small_is_found(driver):
+    done = run(driver, "too-small")
+    assert done.returncode != 0
+    assert "heap-buffer-overflow" in done.stderr
