@@ -27,4 +27,8 @@ def test_the_environment_switches_all_operators_off(switched_off):
 def test_the_library_names_the_processor():
     if load_library() is None:
         pytest.skip("the operators are not compiled")
-    assert processor() in {"avx512_bf16", "avx512", "avx2", "scalar"}
+    best, library = processor(), load_library()
+    for name in ("scalar", best):
+        assert library.striate_use_processor(name.encode())
+        assert processor() == name
+    assert not library.striate_use_processor(b"abacus")
