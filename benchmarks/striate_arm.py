@@ -2,7 +2,8 @@
 
 The events of a run wait there for the next request, so that a block is an epoch, or several, of the
 real loop: its batches, its steps, its books. Checkpoints by the clock are off, because the time of
-waiting would bring one into every block.
+waiting would bring one into every block. Answers also say how much memory the process has held at
+most, beyond what the libraries take.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from serving import Conversation
 
 import striate
@@ -26,8 +28,9 @@ NO_CHECKPOINTS = 1e9  # seconds
 class Paced(Events):
     """Holds the training at the end of an epoch until a block is asked for."""
 
-    def __init__(self, images: int) -> None:
+    def __init__(self, images: int, held_at_start: float) -> None:
         self._images = images  # of an epoch
+        self._held_at_start = held_at_start
         self._conversation = Conversation()
         self._requests = self._conversation.requests()
         self._request: dict | None = None
@@ -35,27 +38,25 @@ class Paced(Events):
 
     def measured(self, measurement: Measurement) -> None:
         if self._request is None:  # the first epoch warms up
-            self._conversation.ready("striate", "torch", note=json.dumps(resident_memory()))
+            self._conversation.ready("striate", "torch")
         else:
             self._seen += self._images
             if self._seen < self._request["images"]:
                 return
             seconds = time.perf_counter() - self._start
-            self._conversation.answer(
-                {"images": self._seen, "seconds": seconds, **resident_memory()}
-            )
+            peak = resident_memory("VmHWM") - self._held_at_start
+            self._conversation.answer({"images": self._seen, "seconds": seconds, "peak_mb": peak})
         self._request = next(self._requests, None)
         if self._request is None:
             raise SystemExit
         self._seen, self._start = 0, time.perf_counter()
 
 
-def resident_memory() -> dict[str, float]:
-    """The most memory that this process has held so far, and what it holds, in MB (10^6)."""
+def resident_memory(field: str) -> float:
+    """What this process holds ("VmRSS"), or has held at most ("VmHWM"), in MB (10^6)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     fields = dict(line.split(":", 1) for line in lines)
-    kilobytes = {"peak_mb": fields["VmHWM"], "held_mb": fields["VmRSS"]}
-    return {name: int(value.split()[0]) * 1024 / 1e6 for name, value in kilobytes.items()}
+    return int(fields[field].split()[0]) * 1024 / 1e6
 
 
 def main() -> None:
@@ -66,6 +67,8 @@ def main() -> None:
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--settings", type=json.loads, default={}, help="of the recipe, as JSON")
     options = parser.parse_args()
+    torch.ones(1)
+    held_at_start = resident_memory("VmRSS")
     with np.load(options.arrays) as arrays:
         data = striate.Data.from_arrays(arrays["images"], arrays["labels"])
     settings = {
@@ -76,7 +79,7 @@ def main() -> None:
         "data.test": 0.0,
     }
     batch = int(settings["batch_size"])
-    events = Paced(max(1, len(data) // batch) * min(batch, len(data)))
+    events = Paced(max(1, len(data) // batch) * min(batch, len(data)), held_at_start)
     with tempfile.TemporaryDirectory() as scratch:
         striate.train(
             data,
