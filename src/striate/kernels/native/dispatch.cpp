@@ -7,6 +7,7 @@ namespace {
 
 const Kernels* const best_first[] = {
 #if defined(__x86_64__)
+    &avx512_bf16_kernels,
     &avx512_kernels,
     &avx2_kernels,
 #endif
@@ -16,9 +17,10 @@ const Kernels* const best_first[] = {
 bool runs_here(const Kernels* kernels) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (kernels == &avx512_kernels)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  if (kernels == &avx512_bf16_kernels) return avx512 && __builtin_cpu_supports("avx512bf16");
+  if (kernels == &avx512_kernels) return avx512;
   if (kernels == &avx2_kernels)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif

@@ -11,4 +11,4 @@ struct Kernels {
   void (*gather)(const StriateGather& job);
 };
 
-extern const Kernels avx512_kernels, avx2_kernels, scalar_kernels;
+extern const Kernels avx512_bf16_kernels, avx512_kernels, avx2_kernels, scalar_kernels;

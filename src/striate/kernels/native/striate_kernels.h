@@ -72,7 +72,7 @@ typedef struct {
 
 void striate_gather(const StriateGather* job);
 
-// Which code runs: "avx512", "avx2" or "scalar"; the best that the processor has.
+// Which code runs: "avx512_bf16", "avx512", "avx2" or "scalar"; the best that the processor has.
 const char* striate_processor(void);
 // Another one, for tests: 0 if this processor lacks it, else 1.
 int32_t striate_use_processor(const char* name);

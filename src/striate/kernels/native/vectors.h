@@ -4,6 +4,10 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -29,10 +33,14 @@ INLINE Floats widen(Halves halves) {
 
 // To the nearest, ties to even, as PyTorch rounds; a NaN stays one.
 INLINE Halves narrow(Floats values) {
+#if defined(__AVX512BF16__)
+  return (Halves)_mm512_cvtneps_pbh((__m512)values);
+#else
   Words bits = (Words)values;
   Words nearest = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   Words is_number = (Words)(values == values);
   return __builtin_convertvector((nearest & is_number) | (0x7fc0u & ~is_number), Halves);
+#endif
 }
 
 // The first `count` values, 0 for the rest: rows of channels need not be a multiple of the lanes.
