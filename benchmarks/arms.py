@@ -96,13 +96,15 @@ class RunningArm:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def _read(self) -> Answer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if line:
             return json.loads(line)
-        self._process.wait()
+        self.close()
         self._errors.seek(0)
         said = self._errors.read().strip()
         last = said.splitlines()[-1] if said else f"status {self._process.returncode}"
