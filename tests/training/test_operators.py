@@ -2,18 +2,29 @@
 
 import pytest
 import torch
-from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from striate.nets import parse_net
+from striate.nets.graph import Volume
+from striate.nets.work import Work
+from striate.training.multiplying import MultiplyingLayer, multiplying_layers
 from striate.training.operators import OperatorTimes
-from striate.training.phases import multiplying_layers
 
 CPU = torch.device("cpu")
 ALL = ("forward", "input gradient", "weight gradient")
 
 
-def weights_of(module):
-    return {layer.name: layer.weights for layer in multiplying_layers(module)}
+def full(name, weights, *, trained=True):
+    """A fully connected layer with these weights, (K, C)."""
+    units, inputs = weights.shape
+    work = Work(
+        layers=(),
+        join="",
+        input=Volume(1, 1, inputs, flat=True),
+        output=Volume(1, 1, units, flat=True),
+        multiply_adds=units * inputs,
+        trained=trained,
+    )
+    return MultiplyingLayer(name, f"fc-{units}", work, weights)
 
 
 def timed_step(module, *, images=6, precision="fp32"):
@@ -22,7 +33,7 @@ def timed_step(module, *, images=6, precision="fp32"):
     height, width, channels = module.input
     x = torch.randn(images, channels, height, width).to(memory_format=torch.channels_last)
     module = module.to(memory_format=torch.channels_last)
-    with OperatorTimes(weights_of(module), CPU) as times:
+    with OperatorTimes(multiplying_layers(module), CPU) as times:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             y = module(x)
         torch.autograd.backward(y.float().square().mean())
@@ -81,7 +92,7 @@ def test_gradients_are_the_same_as_without_it():
     torch.autograd.backward(module(x).square().mean())
     plain = [parameter.grad.clone() for parameter in module.parameters()]
     module.zero_grad()
-    with OperatorTimes(weights_of(module), CPU):
+    with OperatorTimes(multiplying_layers(module), CPU):
         torch.autograd.backward(module(x).square().mean())
     for parameter, gradient in zip(module.parameters(), plain, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
@@ -99,14 +110,14 @@ def test_bytes_are_those_read_and_written():
         (lambda: torch.cat([x, x])): 4 * x.nbytes,
     }
     for work, moved in cases.items():
-        with OperatorTimes({}, CPU) as times:
+        with OperatorTimes([], CPU) as times:
             work()
         assert times.moved == moved
 
 
 def test_products_without_a_layers_weights_are_pointwise():
     x = torch.randn(16, 16)
-    with OperatorTimes({"fc1": torch.randn(16, 16)}, CPU) as times:
+    with OperatorTimes([full("fc1", torch.randn(16, 16))], CPU) as times:
         x @ x
     assert not times.products
     assert times.pointwise > 0
@@ -114,49 +125,90 @@ def test_products_without_a_layers_weights_are_pointwise():
 
 @pytest.fixture(scope="module")
 def own_operators():
-    """Operators as other packages define them: one that multiplies and says so, and one other."""
+    """Operators as another library defines them; none says what it does."""
     library = torch.library.Library("striate_bench_test", "DEF")
-    library.define("clip(Tensor x, float most) -> Tensor")
-    library.impl("clip", lambda x, most: x.clamp(max=most), "CPU")
-    library.define("full(Tensor x, Tensor weight) -> Tensor")
-    library.impl("full", lambda x, weight: x @ weight.T, "CPU")
-    library.define("full_back(Tensor gradient, Tensor x, Tensor weight) -> (Tensor, Tensor)")
-    library.impl(
-        "full_back", lambda gradient, x, weight: (gradient @ weight, gradient.T @ x), "CPU"
+
+    def define(schema, function):
+        library.define(schema)
+        library.impl(schema.partition("(")[0], function, "CPU")
+
+    define("clip(Tensor x, float most) -> Tensor", lambda x, most: x.clamp(max=most))
+    define("normal(Tensor x, Tensor gain) -> (Tensor, Tensor)", lambda x, gain: (x * gain, x + 1))
+    define("pack(Tensor weight) -> Tensor", lambda weight: weight.clone())
+    define("full(Tensor x, Tensor weight) -> Tensor", lambda x, weight: x @ weight.T)
+    define("of_input(Tensor dy, Tensor weight) -> Tensor", lambda dy, weight: dy @ weight)
+    define("of_weight(Tensor dy, Tensor x) -> Tensor", lambda dy, x: dy.T @ x)
+    define(
+        "of_both(Tensor dy, Tensor x, Tensor weight) -> (Tensor, Tensor)",
+        lambda dy, x, weight: (dy @ weight, dy.T @ x),
     )
-    operators = torch.ops.striate_bench_test
+    define(
+        "trunk(Tensor x, Tensor[] weights) -> Tensor",
+        lambda x, weights: x @ weights[0].T @ weights[1].T,
+    )
+    define(
+        "trunk_back(Tensor dy, Tensor[] weights) -> Tensor",
+        lambda dy, weights: torch.cat([weight.flatten() for weight in weights]),
+    )
+    yield torch.ops.striate_bench_test  # gone with the library
 
-    @register_flop_formula([operators.full, operators.full_back])
-    def flop(x_shape, weight_shape, *_, out_shape=None, **__):
-        return 2 * x_shape[0] * x_shape[1] * weight_shape[0]
 
-    yield operators
-    for packet in (operators.full, operators.full_back):
-        flop_registry.pop(packet)
+X, WEIGHT, DY = torch.randn(6, 8), torch.randn(4, 8), torch.randn(6, 4)
 
 
-def test_operators_of_our_own_need_no_list(own_operators):
-    x, weight = torch.randn(6, 8), torch.randn(4, 8)
-    with OperatorTimes({"fc1": weight}, CPU) as times:
-        own_operators.full(own_operators.clip(x, 1.0), weight)
+def test_operators_of_our_own_that_do_no_products_are_pointwise(own_operators):
+    gain = torch.randn(8)
+    with OperatorTimes([full("fc1", WEIGHT)], CPU) as times:
+        own_operators.normal(own_operators.clip(X, 1.0), gain)
+        packed = own_operators.pack(WEIGHT)
+        assert not times.products
+        assert times.moved == 2 * X.nbytes + (3 * X.nbytes + gain.nbytes) + 2 * WEIGHT.nbytes
+        own_operators.full(X, packed)
     assert set(times.products) == {("fc1", "forward")}
-    assert times.moved == 2 * x.nbytes
-    assert times.pointwise > 0
+
+
+def test_operators_of_our_own_that_do_one_gradient_each(own_operators):
+    with OperatorTimes([full("fc1", WEIGHT)], CPU) as times:
+        own_operators.full(X, WEIGHT)
+        own_operators.of_input(DY, WEIGHT)
+        assert set(times.products) == {("fc1", "forward"), ("fc1", "input gradient")}
+        own_operators.clip(X, 1.0)  # reads what the layer took, and is no gradient of its
+        own_operators.of_weight(DY, X)
+    assert set(times.products) == {("fc1", one) for one in ALL}
 
 
 def test_one_operator_for_both_gradients_counts_half_to_each(own_operators):
-    x, weight, gradient = torch.randn(6, 8), torch.randn(4, 8), torch.randn(6, 4)
-    with OperatorTimes({"fc1": weight}, CPU) as times:
-        own_operators.full(x, weight)
-        own_operators.full_back(gradient, x, weight)
+    with OperatorTimes([full("fc1", WEIGHT)], CPU) as times:
+        own_operators.full(X, WEIGHT)
+        own_operators.of_both(DY, X, WEIGHT)
     assert set(times.products) == {("fc1", one) for one in ALL}
     assert times.products["fc1", "input gradient"] == times.products["fc1", "weight gradient"]
+
+
+def test_one_operator_for_several_layers_is_shared_out_by_their_products(own_operators):
+    first = full("fc1", torch.randn(4, 8, requires_grad=True), trained=False)
+    second = full("fc2", torch.randn(2, 4, requires_grad=True))
+    weights = [first.weights, second.weights]
+    with torch.no_grad(), OperatorTimes([first, second], CPU) as times:
+        own_operators.trunk(X, weights)
+        forward = dict(times.products)
+        assert set(forward) == {("fc1", "forward"), ("fc2", "forward")}
+        own_operators.trunk_back(torch.randn(6, 2), weights[1:])
+    assert forward["fc1", "forward"] == pytest.approx(4 * forward["fc2", "forward"])
+    gradients = set(times.products) - set(forward)
+    assert gradients == {
+        ("fc1", "weight gradient"),
+        ("fc2", "input gradient"),
+        ("fc2", "weight gradient"),
+    }
+    of_first, *of_second = (times.products[one] for one in sorted(gradients))
+    assert of_second == pytest.approx([of_first / 4] * 2)
 
 
 def test_memory_that_is_used_again_is_not_taken_for_weights():
     """The cast of weights that nobody keeps is freed, and its place soon holds something else."""
     weight, other, x = torch.randn(8, 8), torch.randn(8, 8), torch.randn(8, 8)
-    with OperatorTimes({"fc1": weight, "fc2": other}, CPU) as times:
+    with OperatorTimes([full("fc1", weight), full("fc2", other)], CPU) as times:
         x @ weight.to(torch.float64).float()
         for _ in range(20):
             y = torch.randn(8, 8, dtype=torch.float64).float()

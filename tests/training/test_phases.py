@@ -7,7 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from striate.data import load_data
 from striate.jobs.plan import make_plan
 from striate.training.loop import compute_gradients
-from striate.training.phases import FEWEST, measure_phases, multiplying_layers
+from striate.training.multiplying import multiplying_layers
+from striate.training.phases import FEWEST, measure_phases
 from striate.training.recipe import load_recipe
 from striate.training.setup import prepare
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from striate.training.machine import synchronize
+from striate.training.multiplying import MultiplyingLayer
 
 Operator = torch._ops.OpOverload[..., Any]
 Pass = Literal["forward", "input gradient", "weight gradient"]
@@ -32,32 +33,36 @@ _convolution_backward = torch.ops.aten.convolution_backward.default
 class OperatorTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within it, every operator of one forward and backward pass is timed.
 
-    An operator is a product of a layer if PyTorch knows how many multiplications it does (our own
-    state it by `torch.utils.flop_counter.register_flop_formula`), and if it reads that layer's
+    An operator is a product of a layer if PyTorch knows how many operations it does
+    (`torch.utils.flop_counter`), or if it is none of PyTorch's; and if it reads that layer's
     weights, or a cast of them, or on the way back what the layer took on the way forward. All
     others are pointwise, whatever their names, but for views, which compute nothing.
 
+    The time of an operator that does several products is shared out by their multiply-adds, and
+    what else it does is in it. A convolution's two gradients are computed one after the other, as
+    PyTorch does it inside.
+
     Args:
-        weights: The weights of each layer that multiplies, by the layer's name.
+        layers: Those that multiply.
         device: Where the net is.
 
     Attributes:
-        products: Seconds of each layer's products in each pass. Where one operator gives both
-            gradients, a convolution is run for each of them, and any other counts half to each.
+        products: Seconds of each layer's products in each pass.
         pointwise: Seconds of all other operators.
         moved: Bytes that these read and write.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], device: torch.device) -> None:
+    def __init__(self, layers: Iterable[MultiplyingLayer], device: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.products: defaultdict[tuple[str, Pass], float] = defaultdict(float)
         self.pointwise = 0.0
         self.moved = 0
         self._device = device
-        self._multiplying = FlopCounterMode(display=False).flop_registry.keys()
-        self._weight_sizes = {layer: weight.numel() for layer, weight in weights.items()}
-        self._input_sizes: dict[str, int] = {}
-        self._owner = {_place(weight): layer for layer, weight in weights.items()}
+        self._counted = FlopCounterMode(display=False).flop_registry.keys()
+        self._layers = {layer.name: layer for layer in layers}
+        self._input_sizes: dict[str, int] = {}  # of the layers that have had their way forward
+        self._together: dict[str, list[str]] = {}  # on the way forward, in one operator
+        self._owner = {_place(layer.weights): name for name, layer in self._layers.items()}
         self._takers: defaultdict[int, list[str]] = defaultdict(list)
 
     def __torch_dispatch__(
@@ -76,31 +81,40 @@ class OperatorTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._both_gradients(args, read)
         result, seconds = self._timed(lambda: func(*args, **kwargs))
         given = list(_tensors([result]))
-        products = self._products(read, given) if func.overloadpacket in self._multiplying else []
-        for product in products:
-            self.products[product] += seconds / len(products)
+        products = self._products(func, read, given)
+        total = sum(self._layers[layer].work.multiply_adds for layer, _ in products)
+        for layer, one in products:
+            share = self._layers[layer].work.multiply_adds / total
+            self.products[layer, one] += seconds * share
         if not products:
             self._count_pointwise(func, read, given, seconds)
         self._follow(read, given)
         return result
 
-    def _products(self, read: list[Tensor], given: list[Tensor]) -> list[tuple[str, Pass]]:
-        """Which products of a layer an operator that multiplies has computed."""
-        owners = [owner for x in read if (owner := self._owner.get(_place(x)))]
+    def _products(
+        self, func: Operator, read: list[Tensor], given: list[Tensor]
+    ) -> list[tuple[str, Pass]]:
+        """Which products of which layers an operator has computed."""
+        foreign = func.namespace != "aten"
+        if not foreign and func.overloadpacket not in self._counted:
+            return []
+        of = [self._owner.get(_place(x)) for x in read]
+        if all(of):  # weights alone, such as a cast of them
+            return []
+        owners = list(dict.fromkeys(filter(None, of)))
         takers = [layer for x in read for layer in self._takers.get(_place(x), ())]
-        sizes = [x.numel() for x in given]
+        if foreign and len(owners) > 1:
+            return self._of_several(owners)
         for layer in dict.fromkeys([*owners, *takers]):
             if layer not in self._input_sizes:
                 self._remember_input(layer, read)
                 return [(layer, "forward")]
-            found: list[tuple[str, Pass]] = []
-            if layer in owners and self._input_sizes[layer] in sizes:
-                found.append((layer, "input gradient"))
-            if layer in takers and self._weight_sizes[layer] in sizes:
-                found.append((layer, "weight gradient"))
-            if new := [one for one in found if one not in self.products]:
+            found = self._gradients(layer, given, foreign)
+            reading = {"input gradient": owners, "weight gradient": takers}
+            new = [(layer, one) for one in found if layer in reading[one]]
+            if new := [product for product in new if product not in self.products]:
                 return new
-        return []
+        return self._of_several(owners) if foreign else []
 
     def _remember_input(self, layer: str, read: list[Tensor]) -> None:
         """The input is the largest of what is not the weights; a bias has one axis."""
@@ -108,6 +122,30 @@ class OperatorTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         taken = max(others, key=lambda x: (x.ndim > 1, x.numel()))
         self._input_sizes[layer] = taken.numel()
         self._takers[_place(taken)].append(layer)
+
+    def _gradients(self, layer: str, given: list[Tensor], foreign: bool) -> Iterator[Pass]:
+        """Those of a layer that may be among the results, by their sizes."""
+        weights = self._layers[layer].weights
+        sizes = [x.numel() for x in given]
+        if self._input_sizes[layer] in sizes:
+            yield "input gradient"
+        if any(x.shape == weights.shape for x in given) if foreign else weights.numel() in sizes:
+            yield "weight gradient"
+
+    def _of_several(self, owners: list[str]) -> list[tuple[str, Pass]]:
+        """Products of an operator for several layers: all ways forward, or all gradients."""
+        new = [layer for layer in owners if layer not in self._input_sizes]
+        if new:
+            self._input_sizes |= dict.fromkeys(new, 0)
+            self._together |= dict.fromkeys(new, new)
+            return [(layer, "forward") for layer in new]
+        found: list[tuple[str, Pass]] = []
+        for layer in dict.fromkeys(x for one in owners for x in self._together.get(one, [one])):
+            if self._layers[layer].work.trained:
+                found.append((layer, "input gradient"))
+            if self._layers[layer].weights.requires_grad:
+                found.append((layer, "weight gradient"))
+        return found
 
     def _both_gradients(self, args: tuple[Any, ...], read: list[Tensor]) -> list[Tensor | None]:
         """A convolution's way back, one gradient after the other, as PyTorch does it inside."""

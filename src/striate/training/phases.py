@@ -7,38 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from striate.data import Batch
-from striate.nets import NetModule
-from striate.nets.graph import Step
-from striate.nets.work import Work, cut
 from striate.training.loop import compute_gradients, move_weights
 from striate.training.machine import synchronize
+from striate.training.multiplying import multiplying_layers
 from striate.training.operators import OperatorTimes, Pass
 from striate.training.state import TrainingState
 from striate.training.task import Task
 
 WARM_UPS = 2  # the first steps make their memory, and the last that moves the whitening's bias
 FEWEST = 3  # steps of each kind
-
-
-@dataclass(frozen=True, eq=False)
-class MultiplyingLayer:
-    """A convolution or a fully connected layer.
-
-    Attributes:
-        name: In the net, as "conv3".
-        text: Its word in the net's text.
-        work: Its volumes and multiply-adds.
-        weights: The tensor of a module that it multiplies with.
-    """
-
-    name: str
-    text: str
-    work: Work
-    weights: Tensor
 
 
 @dataclass(frozen=True)
@@ -111,20 +91,6 @@ def measure_phases(task: Task, state: TrainingState, *, seconds: float) -> StepT
     )
 
 
-def multiplying_layers(module: NetModule) -> list[MultiplyingLayer]:
-    """The layers of a net that multiply with weights, in its order."""
-    weights = {
-        name.split(".")[-2]: tensor
-        for name, tensor in [*module.named_parameters(), *module.named_buffers()]
-        if name.endswith(".weight")
-    }
-    return [
-        MultiplyingLayer(step.name, step.text, work, weights[step.name])
-        for work in cut(module.net.trace())
-        if work.multiply_adds and isinstance(step := work.layers[-1], Step)
-    ]
-
-
 @dataclass(frozen=True)
 class _Parts:
     """The seconds of the parts of one step."""
@@ -144,7 +110,7 @@ class _Bench:
 
     def __init__(self, task: Task, state: TrainingState) -> None:
         self._task, self._state = task, state
-        self._weights = {one.name: one.weights for one in multiplying_layers(state.module)}
+        self._layers = multiplying_layers(state.module)
         self._batches = self._endless()
         self.gather_bytes = 0
         state.step = task.epochs * task.batches.steps // 2
@@ -162,7 +128,7 @@ class _Bench:
         start = self._clock()
         batch = self._next_batch()
         gather = self._clock() - start
-        with OperatorTimes(self._weights, self._task.device) as operators:
+        with OperatorTimes(self._layers, self._task.device) as operators:
             compute_gradients(self._task, self._state, batch)
         start = self._clock()
         move_weights(self._task, self._state)
