@@ -98,10 +98,10 @@ class OperatorTimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         foreign = func.namespace != "aten"
         if not foreign and func.overloadpacket not in self._counted:
             return []
-        of = [self._owner.get(_place(x)) for x in read]
-        if all(of):  # weights alone, such as a cast of them
+        owned_by = [self._owner.get(_place(x)) for x in read]
+        if all(owned_by):  # weights alone, such as a cast of them
             return []
-        owners = list(dict.fromkeys(filter(None, of)))
+        owners = list(dict.fromkeys(filter(None, owned_by)))
         takers = [layer for x in read for layer in self._takers.get(_place(x), ())]
         if foreign and len(owners) > 1:
             return self._of_several(owners)
