@@ -10,7 +10,9 @@ from striate.kernels.gather import (
 )
 from striate.kernels.library import load_library, processor
 from striate.kernels.memory import keep_freed_memory
-from striate.kernels.norm import ACTIVATIONS, can_fuse, normalize_batch, scale_and_activate
+from striate.kernels.norm import normalize_batch, scale_and_activate
+from striate.kernels.shift import shift_and_activate
+from striate.kernels.volumes import ACTIVATIONS, can_fuse
 
 __all__ = [
     "ACTIVATIONS",
@@ -26,4 +28,5 @@ __all__ = [
     "normalize_batch",
     "processor",
     "scale_and_activate",
+    "shift_and_activate",
 ]

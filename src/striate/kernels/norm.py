@@ -9,44 +9,13 @@ over the images, whatever the count of threads.
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from striate.kernels.library import load_library
 from striate.kernels.operator import operator
-
-ACTIVATIONS = ("identity", "relu", "gelu", "silu")  # in the order of native/activations.h
-POOLS = (1, 2)  # none, or 2x2
-
-
-class _Norm(ctypes.Structure):
-    """`StriateNorm` of native/striate_kernels.h."""
-
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("images", "height", "width", "channels")),
-        *((name, ctypes.c_int32) for name in ("half", "pool", "activation", "threads")),
-        *(
-            (name, ctypes.c_void_p)
-            for name in (
-                *("x", "added", "pooled", "places", "sums", "totals", "centre", "scale", "shift"),
-                *("y", "dy", "a", "b", "d", "dx", "dadded"),
-            )
-        ),
-    )
-
-
-def can_fuse(x: Tensor) -> bool:
-    """Whether the operators take this volume."""
-    return (
-        load_library() is not None
-        and x.device.type == "cpu"
-        and x.dtype in {torch.float32, torch.bfloat16}
-        and x.dim() == 4
-        and x.numel() > 0
-    )
+from striate.kernels.volumes import ACTIVATIONS, Job, in_order_of, new_volume, work_space
 
 
 def normalize_batch(
@@ -120,14 +89,14 @@ def _normalize(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     x = x.contiguous(memory_format=torch.channels_last)
     y = _pooled_like(x, pool)
-    added = None if added is None else _alike(added, y)
+    added = None if added is None else in_order_of(added, y)
     pooled = torch.empty_like(y) if pool == 2 else x.new_empty(0)
     places = torch.empty(pooled.numel(), dtype=torch.uint8)
     seen = pooled if pool == 2 else x
     centre = _first_values(x)
     totals = torch.empty(2, x.shape[1], dtype=torch.float64)
-    job = _Job(x, pool, activation, added=added, pooled=seen, places=places, centre=centre, y=y)
-    job.run("striate_norm_sums", totals=totals, sums=_work_space(x))
+    job = Job(x, pool, activation, added=added, pooled=seen, places=places, centre=centre, y=y)
+    job.run("striate_norm_sums", totals=totals, sums=work_space(x))
     count = y.numel() // x.shape[1]
     offset = totals[0] / count
     variance = (totals[1] / count - offset * offset).clamp_min_(0)
@@ -142,7 +111,7 @@ def _normalize(
     "Tensor? weight, Tensor? bias, Tensor? added, float epsilon, int[] shape, int activation) "
     "-> (Tensor, Tensor, Tensor, Tensor)",
     fake=lambda dy, seen, places, mean, *options: (
-        _volume(options[-2], seen),
+        new_volume(options[-2], seen),
         torch.empty_like(mean),
         torch.empty_like(mean),
         dy.new_empty(0) if options[3] is None else torch.empty_like(dy),
@@ -161,16 +130,16 @@ def _normalize_backward(  # noqa: PLR0913, PLR0917 - what the way forward kept
     shape: list[int],
     activation: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    dy, dx = _alike(dy, seen), _volume(shape, seen)
-    added = None if added is None else _alike(added, seen)
+    dy, dx = in_order_of(dy, seen), new_volume(shape, seen)
+    added = None if added is None else in_order_of(added, seen)
     dadded = dy.new_empty(0) if added is None else torch.empty_like(seen)
     scale, shift = _scale_and_shift(mean, variance, weight, bias, epsilon)
     totals = torch.empty(2, dx.shape[1], dtype=torch.float64)
-    job = _Job(
+    job = Job(
         dx, 2 if len(places) else 1, activation, added=added, pooled=seen, places=places,
         centre=mean, scale=scale, shift=shift, dy=dy, dx=dx, dadded=dadded,
     )  # fmt: skip
-    job.run("striate_norm_gradient_sums", totals=totals, sums=_work_space(dx))
+    job.run("striate_norm_gradient_sums", totals=totals, sums=work_space(dx))
     count = dy.numel() // dx.shape[1]
     deviation = (variance.double() + epsilon).rsqrt()
     # d of the mean and of the variance, by which every value of the channel gets its share
@@ -215,35 +184,10 @@ def _affine(
 ) -> Tensor:
     x = x.contiguous(memory_format=torch.channels_last)
     y = _pooled_like(x, pool)
-    added = None if added is None else _alike(added, y)
-    job = _Job(x, pool, activation, added=added, pooled=x, scale=scale, shift=shift, y=y)
+    added = None if added is None else in_order_of(added, y)
+    job = Job(x, pool, activation, added=added, pooled=x, scale=scale, shift=shift, y=y)
     job.run("striate_norm_infer" if pool == 2 else "striate_norm_activate")
     return y
-
-
-class _Job:
-    """A call of the library, whose tensors it keeps alive."""
-
-    def __init__(self, x: Tensor, pool: int, activation: int, **tensors: Tensor | None) -> None:
-        images, channels, height, width = x.shape
-        self.tensors: list[Tensor | None] = [x]
-        self.job = _Norm(
-            images=images, height=height, width=width, channels=channels,
-            half=x.dtype == torch.bfloat16, pool=pool, activation=activation,
-            threads=min(torch.get_num_threads(), images), x=x.data_ptr(),
-        )  # fmt: skip
-        self._set(tensors)
-
-    def run(self, function: str, **tensors: Tensor | None) -> None:
-        library = load_library()
-        assert library is not None
-        self._set(tensors)
-        getattr(library, function)(ctypes.byref(self.job))
-
-    def _set(self, tensors: dict[str, Tensor | None]) -> None:
-        for name, tensor in tensors.items():
-            self.tensors.append(tensor)
-            setattr(self.job, name, None if tensor is None else tensor.data_ptr() or None)
 
 
 def _results_of_normalize(x: Tensor, pool: int) -> tuple[Tensor, ...]:
@@ -256,21 +200,7 @@ def _results_of_normalize(x: Tensor, pool: int) -> tuple[Tensor, ...]:
 
 def _pooled_like(x: Tensor, pool: int) -> Tensor:
     images, channels, height, width = x.shape
-    return _volume([images, channels, height // pool, width // pool], x)
-
-
-def _volume(shape: list[int], like: Tensor) -> Tensor:
-    return torch.empty(
-        shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
-    )
-
-
-def _alike(values: Tensor, pattern: Tensor) -> Tensor:
-    return values.to(pattern.dtype).contiguous(memory_format=torch.channels_last)
-
-
-def _work_space(x: Tensor) -> Tensor:
-    return torch.empty(x.shape[0], 2, x.shape[1])
+    return new_volume([images, channels, height // pool, width // pool], x)
 
 
 def _first_values(x: Tensor) -> Tensor:

@@ -1,28 +1,57 @@
 """Where one operator can do the work of several layers: a pass over the traced graph.
 
-    pool2 bn relu        bn gelu        pool2 bn        and        {..., conv bn}{...} relu
+    maxpool2 bn relu      bn gelu      maxpool2 bn      whiten2 gelu      (... bn + skip) relu
 
-where the last is a residual join: the batch norm at the end of its first or second branch, the
-addition, and the activation after it. Layers keep their names, weights and places in the module; a
-`FusedChain` only runs some of them together, and one by one where the operators do not apply.
+The last is a residual join: the batch norm at the end of one branch, the addition, and the
+activation after it. Layers keep their names, weights and places in the module; a `FusedChain` only
+runs some of them together, and one by one where the operators do not apply: on another device, in
+float64, for gradients of a net that is not in training, and where somebody listens to a layer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.kernels import ACTIVATIONS, can_fuse, normalize_batch, scale_and_activate
-from striate.nets.graph import Activation, BatchNorm, Pool
+from striate.kernels import (
+    ACTIVATIONS,
+    can_fuse,
+    normalize_batch,
+    scale_and_activate,
+    shift_and_activate,
+)
+from striate.nets.graph import Activation, BatchNorm, Pool, Whiten
 from striate.nets.shapes import TracedChain, TracedParallel, TracedStep
 
 
-@dataclass(frozen=True)
-class Fusion:
+class Fusion(Protocol):
     """Neighbours in a chain that one operator replaces.
+
+    Attributes:
+        names: Of the layers, in order.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the layers."""
+
+    def layers(self, chain: FusedChain) -> list[nn.Module]:
+        """The modules that do not run for themselves."""
+
+    def can_run(self, chain: FusedChain, x: Tensor) -> bool:
+        """Whether the operator does what the modules would do with this input."""
+
+    def run(self, chain: FusedChain, x: Tensor) -> Tensor:
+        """Through the operator."""
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """[Max pooling,] batch norm[, addition][, activation].
 
     Attributes:
         names: Of the layers, in order.
@@ -38,13 +67,78 @@ class Fusion:
     activation: str = "identity"
     branch: int | None = None
 
+    def layers(self, chain: FusedChain) -> list[nn.Module]:
+        """Those in the chain, and the norm."""
+        return [*map(chain.get_submodule, self.names), self._norm(chain)]
+
+    def can_run(self, chain: FusedChain, x: Tensor) -> bool:
+        """In training; else only where nobody asks for gradients, which are left to PyTorch."""
+        norm = self._norm(chain)
+        first = chain.get_submodule(self.names[0])
+        return (
+            can_fuse(x)
+            and (self.pool == 1 or type(first) is nn.MaxPool2d)  # not one that has to remember
+            and norm.weight.dtype == torch.float32
+            and (norm.training or not torch.is_grad_enabled())
+        )
+
+    def run(self, chain: FusedChain, x: Tensor) -> Tensor:
+        """Through the branches, where it is a join, and the operator."""
+        added = None
+        if self.branch is not None:
+            join = chain.get_submodule(self.names[0])
+            branches: list[FusedChain] = list(join.get_submodule("branches"))  # type: ignore[call-overload]
+            body = branches.pop(self.branch)
+            added = branches[0](x)
+            x = body.run(x, list(body._modules)[:-1])
+        options: _Options = {"added": added, "pool": self.pool, "activation": self.activation}
+        return _normalize(self._norm(chain), x, options)
+
+    def _norm(self, chain: FusedChain) -> nn.BatchNorm2d:
+        parent: nn.Module = chain
+        if self.branch is not None:
+            parent = chain.get_submodule(f"{self.names[0]}.branches.{self.branch}")
+        norm = parent.get_submodule(self.norm)
+        assert isinstance(norm, nn.BatchNorm2d)
+        return norm
+
+
+@dataclass(frozen=True)
+class ShiftedWhitening:
+    """A whitening layer, whose bias is the shift of the activation after it.
+
+    Attributes:
+        names: Of the two layers.
+        activation: The second's.
+    """
+
+    names: tuple[str, ...]
+    activation: str
+
+    def layers(self, chain: FusedChain) -> list[nn.Module]:
+        """Both."""
+        return [*map(chain.get_submodule, self.names)]
+
+    def can_run(self, chain: FusedChain, x: Tensor) -> bool:
+        """In training; else only where nobody asks for gradients, which are left to PyTorch."""
+        bias = chain.get_submodule(self.names[0]).get_parameter("bias")
+        trains = chain.training or not torch.is_grad_enabled()
+        return can_fuse(x) and trains and bias.dtype == torch.float32
+
+    def run(self, chain: FusedChain, x: Tensor) -> Tensor:
+        """The filters by PyTorch, the shift and the activation by the operator."""
+        whiten = chain.get_submodule(self.names[0])
+        x = F.conv2d(x, whiten.get_buffer("weight"))
+        return shift_and_activate(x, whiten.get_parameter("bias"), activation=self.activation)
+
 
 def find_fusions(chain: TracedChain) -> dict[str, Fusion]:
     """The fusions of a chain, not of its branches, by the name of their first layer."""
     found: dict[str, Fusion] = {}
     place = 0
     while place < len(chain):
-        fusion = _normalization(chain[place:]) or _residual(chain[place:])
+        parts = chain[place:]
+        fusion = _normalization(parts) or _residual(parts) or _whitening(parts)
         if fusion is not None:
             found[fusion.names[0]] = fusion
         place += len(fusion.names) if fusion else 1
@@ -60,7 +154,7 @@ def _normalization(parts: TracedChain) -> Fusion | None:
     activation = _activation(parts[pool:])
     if activation != "identity":
         names.append(_name(parts[pool]))
-    return Fusion(tuple(names), _name(norm), pool, activation)
+    return Normalization(tuple(names), _name(norm), pool, activation)
 
 
 def _residual(parts: TracedChain) -> Fusion | None:
@@ -73,8 +167,16 @@ def _residual(parts: TracedChain) -> Fusion | None:
     for branch, chain in enumerate(join.branches):
         if chain and _is_norm(chain[-1]) and not (len(chain) > 1 and _halves(chain[-2])):
             names = [_name(part) for part in parts[: 1 if activation == "identity" else 2]]
-            return Fusion(tuple(names), _name(chain[-1]), 1, activation, branch)
+            return Normalization(tuple(names), _name(chain[-1]), 1, activation, branch)
     return None
+
+
+def _whitening(parts: TracedChain) -> Fusion | None:
+    activation = _activation(parts[1:])
+    whitens = isinstance(parts[0], TracedStep) and isinstance(parts[0].step.layer, Whiten)
+    if not whitens or activation == "identity":
+        return None
+    return ShiftedWhitening((_name(parts[0]), _name(parts[1])), activation)
 
 
 def _halves(part: TracedStep | TracedParallel) -> bool:
@@ -132,7 +234,7 @@ class FusedChain(nn.Sequential):
         while place < len(names):
             fusion = self.fusions.get(names[place]) if self.fused else None
             if fusion and place + len(fusion.names) <= len(names) and self._can_run(fusion, x):
-                x = self._run_fused(fusion, x)
+                x = fusion.run(self, x)
                 place += len(fusion.names)
             else:
                 x = self.get_submodule(names[place])(x)
@@ -140,45 +242,15 @@ class FusedChain(nn.Sequential):
         return x
 
     def _can_run(self, fusion: Fusion, x: Tensor) -> bool:
-        layers = [self.get_submodule(name) for name in fusion.names]
-        norm = self._norm(fusion)
-        layers.append(norm)
-        if fusion.pool == 2 and type(layers[0]) is not nn.MaxPool2d:  # it remembers positions
-            return False
+        layers = fusion.layers(self)
         heard = any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
-        return not heard and can_fuse(x) and _suits(norm, x)
-
-    def _norm(self, fusion: Fusion) -> nn.BatchNorm2d:
-        chain: nn.Module = self
-        if fusion.branch is not None:
-            join = self.get_submodule(fusion.names[0])
-            chain = join.get_submodule("branches").get_submodule(str(fusion.branch))
-        norm = chain.get_submodule(fusion.norm)
-        assert isinstance(norm, nn.BatchNorm2d)
-        return norm
-
-    def _run_fused(self, fusion: Fusion, x: Tensor) -> Tensor:
-        added = None
-        if fusion.branch is not None:
-            branches = list(self.get_submodule(fusion.names[0]).get_submodule("branches"))  # type: ignore[call-overload]
-            body = branches.pop(fusion.branch)
-            added = branches[0](x)
-            x = body.run(x, list(body._modules)[:-1])
-        options: _Options = {"added": added, "pool": fusion.pool, "activation": fusion.activation}
-        return _normalize(self._norm(fusion), x, options)
+        return not heard and fusion.can_run(self, x)
 
 
 class _Options(TypedDict):
     added: Tensor | None
     pool: int
     activation: str
-
-
-def _suits(norm: nn.BatchNorm2d, x: Tensor) -> bool:
-    """In training always; else only where nobody asks for gradients, which are PyTorch's."""
-    if norm.weight.dtype != torch.float32 or norm.weight.device.type != "cpu":
-        return False
-    return norm.training or not torch.is_grad_enabled()
 
 
 def _normalize(norm: nn.BatchNorm2d, x: Tensor, options: _Options) -> Tensor:

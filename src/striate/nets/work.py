@@ -10,7 +10,7 @@ from typing import Literal
 from striate.errors import NetError
 from striate.nets.costs import multiply_adds, parameters
 from striate.nets.footprint import FEW_VALUES, FLOAT_BYTES
-from striate.nets.fusing import find_fusions
+from striate.nets.fusing import Normalization, find_fusions
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -137,7 +137,8 @@ class _Cutter:
             fusion = None if name in self.undone else fusions.get(name)
             after = place + (len(fusion.names) if fusion else 1)
             if fusion:
-                pieces += self._fused(chain[place:after], fusion.branch)
+                branch = fusion.branch if isinstance(fusion, Normalization) else None
+                pieces += self._fused(chain[place:after], branch)
             else:
                 pieces += self._part(chain[place])
             place = after
