@@ -76,9 +76,7 @@ class RunningArm:
                 **arm.environment,
             },
         )
-        ready = self._read()
-        self.versions: dict[str, str] = ready["versions"]
-        self.note: str = ready["note"]
+        self.versions: dict[str, str] = self._read()["versions"]
 
     def measure(self, **request: object) -> Answer:
         """Send a request, and wait for its answer."""

@@ -27,6 +27,7 @@ from provenance import write_result
 
 CLASSES = 10
 QUICK_BATCH = 32
+WITHOUT = "Striate without its kernels"
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,22 @@ class Setting:
     aim: float = 0.0
     recipe_settings: dict[str, object] = field(default_factory=dict)
 
-    def striate(self, arrays: Path) -> Arm:
-        """Our arm."""
-        settings = {"batch_size": self.batch, "precision": self.precision, **self.recipe_settings}
+    def striate(self, arrays: Path, name: str = "Striate", **more: object) -> Arm:
+        """Our arm, perhaps with more settings of the recipe."""
+        settings = {
+            "batch_size": self.batch,
+            "precision": self.precision,
+            **self.recipe_settings,
+            **more,
+        }
         if self.recipe == "lecture":
-            name = "momentum" if self.momentum else "sgd"
-            settings |= {"optimizer.name": name, "optimizer.lr": self.rate}
+            optimizer = "momentum" if self.momentum else "sgd"
+            settings |= {"optimizer.name": optimizer, "optimizer.lr": self.rate}
         if self.momentum:
             settings |= {"optimizer.momentum": self.momentum}
         arguments = (arrays, "--net", self.ours, "--recipe", self.recipe)
         arguments += ("--settings", json.dumps(settings))
-        return Arm(f"Striate, {self.precision}", "striate_arm.py", arguments)
+        return Arm(f"{name}, {self.precision}", "striate_arm.py", arguments)
 
     def peers(self, arrays: Path, python: str, compiled: bool) -> list[Arm]:
         """All other arms."""
@@ -152,7 +158,11 @@ def measure(setting: Setting, options: argparse.Namespace) -> tuple[list[str], f
     with tempfile.TemporaryDirectory() as scratch:
         arrays = Path(scratch) / "images.npz"
         make_images(setting, arrays)
-        arms = [setting.striate(arrays), *setting.peers(arrays, options.peers, options.compile)]
+        arms = [
+            setting.striate(arrays),
+            setting.striate(arrays, WITHOUT, kernels="off"),
+            *setting.peers(arrays, options.peers, options.compile),
+        ]
         with running(arms, threads=options.threads) as started:
             request = {"images": setting.images, "seconds": options.seconds}
             answers = alternate(started, options.rounds, request)
@@ -175,7 +185,7 @@ def table(
         low, high = min(figures[name]), max(figures[name])
         ratio = "" if name == ours else f"{median_ratio(figures[ours], figures[name]):.2f}"
         lines.append(f"| {name} | {middle:,.0f} | {low:,.0f} to {high:,.0f} | {ratio} |")
-    others = [name for name in ordered if name != ours]
+    others = [name for name in ordered if name != ours and not name.startswith(WITHOUT)]
     best = median_ratio(figures[ours], figures[others[0]]) if others else float("inf")
     aim = f", aimed at {setting.aim:g}" if setting.aim else ""
     lines += [

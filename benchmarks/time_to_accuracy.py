@@ -289,6 +289,23 @@ def reached(runs: list[Answer]) -> str:
     return f" {', '.join(said)}" if said else ""
 
 
+def ratios(rows: list[tuple[Entry, list[Answer]]]) -> list[str]:
+    """What part of a peer's time Striate takes, with the evaluation of both: medians."""
+    times = {
+        (entry.name, entry.arm.name): statistics.median(
+            run["seconds"] + run.get("test_seconds", 0.0) for run in runs
+        )
+        for entry, runs in rows
+    }
+    said = []
+    for (goal, arm), seconds in times.items():
+        for (other, peer), longer in times.items():
+            same = goal == other or (goal.startswith("mnist-") and other == "mnist-97")
+            if arm == "Striate" and peer != arm and same:
+                said.append(f"- {goal}: {seconds / longer:.2f} of the time of {peer} ({other})")
+    return said
+
+
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -303,7 +320,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         if options.quick:
             options.seeds, options.runs = 1, Path(scratch) / "runs.jsonl"
-        kept, table, missed, versions = Kept(options.runs), [], False, ""
+        kept, found, missed, versions = Kept(options.runs), [], False, ""
         for data in dict.fromkeys(goal.data for goal in GOALS):
             arrays = Path(scratch) / f"{data}.npz"
             rows = entries(data, arrays, options)
@@ -314,13 +331,15 @@ def main() -> int:
             arrays.unlink()
             for entry in rows:
                 if runs := kept.of(entry, options.seeds):
-                    table.append(line(entry, runs))
+                    found.append((entry, runs))
                     mean = statistics.mean(run["accuracy"] for run in runs)
                     missed |= entry.arm.name == "Striate" and mean < (entry.target or 0)
     body = "\n".join((
         "| goal | arm | target, % | accuracy, mean % | spread | seeds | training, s | test, s | |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
-        *table,
+        *(line(entry, runs) for entry, runs in found),
+        "",
+        *ratios(found),
         "",
         versions,
     ))  # fmt: skip

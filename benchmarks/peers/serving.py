@@ -26,10 +26,11 @@ class Conversation:
         self._answers = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)
 
-    def ready(self, *packages: str, note: str = "") -> None:
-        """Say that requests may come, and with which versions they are answered."""
-        versions = {package: _version(package) for package in packages}
-        self.answer({"versions": versions, "note": note})
+    def ready(self, *packages: str) -> None:
+        """Say that requests may come, and which of these packages answer in which version."""
+        found = {package: _version(package) for package in packages}
+        versions = {package: number for package, number in found.items() if number}
+        self.answer({"versions": versions})
 
     def answer(self, answer: Answer) -> None:
         """Answer a request."""
@@ -41,10 +42,10 @@ class Conversation:
             yield json.loads(line)
 
 
-def serve(measure: Callable[..., Answer], *packages: str, note: str = "") -> None:
+def serve(measure: Callable[..., Answer], *packages: str) -> None:
     """Answer every request by `measure(**request)`, until there are no more."""
     conversation = Conversation()
-    conversation.ready(*packages, note=note)
+    conversation.ready(*packages)
     for request in conversation.requests():
         conversation.answer(measure(**request))
 
@@ -83,4 +84,4 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "unknown"
+        return ""

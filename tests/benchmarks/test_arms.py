@@ -42,7 +42,7 @@ def test_arms_alternate_and_one_without_its_library_is_left_out(
     ]
     with arms.running(started, threads=1) as running:
         answers = arms.alternate(running, 2, {"images": 32, "seconds": 60.0})
-        assert running[0].versions["torch"] != "unknown"
+        assert running[0].versions["torch"]
     assert [answer["images"] for answer in answers["one"]] == [32, 32]
     assert all(rate > 0 for rate in arms.rates(answers["one"]))
     assert "two" not in answers
