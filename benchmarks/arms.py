@@ -62,6 +62,7 @@ class RunningArm:
     def __init__(self, arm: Arm, *, threads: int, errors: IO[str]) -> None:
         self.name = arm.name
         self._errors = errors
+        variables = {**os.environ, **limits(threads), **arm.environment}
         command = [arm.python, str(FOLDER / arm.script), *map(str, arm.arguments)]
         self._process = subprocess.Popen(
             command,
@@ -69,12 +70,7 @@ class RunningArm:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(FOLDER / "peers"),  # where `serving` is
-                **limits(threads),
-                **arm.environment,
-            },
+            env={name: value for name, value in variables.items() if value},
         )
         self.versions: dict[str, str] = self._read()["versions"]
 
@@ -112,8 +108,13 @@ class RunningArm:
 
 
 def limits(threads: int) -> dict[str, str]:
-    """Variables that give a process so many threads, which sleep while they wait."""
+    """Variables of an arm: so many threads, which sleep while they wait, and no GPU.
+
+    OMP_WAIT_POLICY=default leaves it to the libraries how their threads wait: for some
+    milliseconds they then spin, which is faster on a machine that has nothing else to do.
+    """
     number = str(threads)
+    policy = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
     return {
         "OMP_NUM_THREADS": number,
         "MKL_NUM_THREADS": number,
@@ -121,8 +122,9 @@ def limits(threads: int) -> dict[str, str]:
         "TF_NUM_INTRAOP_THREADS": number,
         "TF_NUM_INTEROP_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_WAIT_POLICY": "" if policy == "default" else policy,
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "PYTHONPATH": str(FOLDER / "peers"),  # where `serving` is
     }
 
 
