@@ -3,7 +3,7 @@
 
 #include "vectors.h"
 
-enum Activation { IDENTITY = 0, RELU = 1, GELU = 2, SILU = 3 };
+enum Activation { IDENTITY = 0, RELU = 1, GELU = 2, SILU = 3, TANH = 4, SIGMOID = 5 };
 
 // The share of the standard normal distribution below z, and e^(-z^2/2).
 // Abramowitz and Stegun 7.1.26, to 1.5e-7.
@@ -56,6 +56,43 @@ INLINE Floats rough_gelu_derivative(Floats z) {
                   0.011923667f});
 }
 
+// e^x = scale * (1 + rest), for |x| up to 87: neither e^x nor e^x - 1 loses digits.
+struct Exponential {
+  Floats scale, rest;
+};
+
+INLINE Exponential exponential(Floats x) {
+  const float shifter = 12582912.0f;  // 1.5 * 2^23: what is added to it is rounded to an integer
+  Floats shifted = x * 1.44269504f + shifter;
+  Floats whole = shifted - shifter;
+  Floats rest = (x - whole * 0.693145752f) - whole * 1.42860677e-6f;
+  Floats power = splat(1.388249741e-3f);  // (e^r - 1 - r) / r^2 to 1.4e-8, |r| <= ln(2) / 2
+  power = power * rest + 8.366646797e-3f;
+  power = power * rest + 4.166720392e-2f;
+  power = power * rest + 0.1666654268f;
+  power = power * rest + 0.4999999813f;
+  return {(Floats)(((Words)shifted << 23) + 0x3f800000u), power * (rest * rest) + rest};
+}
+
+// To 2.6 units in the last place, never beyond 1.
+INLINE Floats hyperbolic_tangent(Floats z) {
+  const Ints sign = (Ints)z & (int32_t)0x80000000;
+  Floats size = (Floats)((Ints)z ^ sign);
+  size = choose(size > 9.1f, splat(9.1f), size);  // from there on it is 1
+  const Exponential e = exponential(size + size);
+  const Floats less_one = e.scale * e.rest + (e.scale - 1.0f);  // e^2z - 1
+  return (Floats)((Ints)(less_one / (less_one + 2.0f)) | sign);
+}
+
+// To 2.3 units in the last place.
+INLINE Floats sigmoid(Floats z) {
+  Floats below = choose(z > 0.0f, -z, z);
+  below = choose(below < -87.0f, splat(-87.0f), below);
+  const Exponential e = exponential(below);
+  const Floats small = e.scale * e.rest + e.scale;  // e^-|z|
+  return choose(z > 0.0f, splat(1.0f), small) / (1.0f + small);
+}
+
 // `Value` is what the result is rounded to.
 template <int activation, typename Value>
 INLINE Floats activate(Floats z) {
@@ -64,6 +101,8 @@ INLINE Floats activate(Floats z) {
   if constexpr (activation == RELU) return choose(z < 0.0f, splat(0.0f), z);  // NaN stays
   if constexpr (activation == GELU) return z * normal(z).below;
   if constexpr (activation == SILU) return z * logistic(z);
+  if constexpr (activation == TANH) return hyperbolic_tangent(z);
+  if constexpr (activation == SIGMOID) return sigmoid(z);
   return z;
 }
 

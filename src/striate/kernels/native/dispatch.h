@@ -5,10 +5,14 @@
 
 enum NormStep { NORM_SUMS, NORM_ACTIVATE, NORM_INFER, NORM_GRADIENT_SUMS, NORM_GRADIENT };
 
+enum TrunkStep { TRUNK_FORWARD, TRUNK_BACK };
+
 struct Kernels {
   const char* name;
   void (*norm)(NormStep step, const StriateNorm& job);
   void (*gather)(const StriateGather& job);
+  void (*trunk)(TrunkStep step, const StriateTrunk& job);
+  void (*trunk_sizes)(const StriateTrunk& job, int64_t* kept, int64_t* work);
 };
 
 extern const Kernels avx512_bf16_kernels, avx512_kernels, avx2_kernels, scalar_kernels;

@@ -72,6 +72,44 @@ typedef struct {
 
 void striate_gather(const StriateGather* job);
 
+// Convolution with stride 1, activation and pooling.
+typedef struct {
+  int64_t channels, height, width;  // of what it takes
+  int64_t kernels, kernel_height, kernel_width, pad_height, pad_width;
+  int32_t activation;  // 0 identity, 1 relu, 2 gelu, 3 silu, 4 tanh, 5 sigmoid
+  int32_t pooling;     // of 2x2 with stride 2, an odd last row or column left out: 0 none, 1 max or
+                       // 2 average before the activation, 3 average after it
+  int64_t weight_strides[4];  // in values, of the weights and their gradient
+  const float* weight;        // (K, C, Fh, Fw)
+  const float* bias;          // (K), or null
+  float* weight_gradient;
+  float* bias_gradient;  // or null
+} StriateLayer;
+
+#define STRIATE_MOST_LAYERS 8
+
+// Such layers in a row on fp32 images, sixteen images at a time.
+typedef struct {
+  int64_t images, count;  // of layers
+  const StriateLayer* layers;
+  int32_t channels_last;  // 1: x and dx are (N, H, W, C) in memory, else (N, C, H, W)
+  int32_t keep;           // 1: `kept` holds all images for the way back, 0: those in work
+  int32_t threads;
+  const float* x;
+  float* y;  // (N, K, H', W')
+  const float* dy;
+  float* dx;    // or null
+  float* kept;  // of the size that striate_trunk_sizes gives, for every sixteen images or thread
+  float* work;
+} StriateTrunk;
+
+// The floats of `kept`, for sixteen images, and of `work`, for all.
+void striate_trunk_sizes(const StriateTrunk* job, int64_t* kept, int64_t* work);
+// x -> y, kept
+void striate_trunk(const StriateTrunk* job);
+// x, dy, kept -> dx, and the gradients of the layers
+void striate_trunk_back(const StriateTrunk* job);
+
 // Which code runs: "avx512_bf16", "avx512", "avx2" or "scalar"; the best that the processor has.
 const char* striate_processor(void);
 // Another one, for tests: 0 if this processor lacks it, else 1.
