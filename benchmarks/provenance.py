@@ -37,7 +37,7 @@ def write_result(name: str, title: str, body: str) -> Path:
         f"- command: `{shlex.join(['python', script, *map(_portable, sys.argv[1:])])}`",
         f"- machine: {machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {machine['system']}; {torch.get_num_threads()} threads",
-        f"- versions: {versions}; commit {_commit()}",
+        f"- versions: {versions}; commit {current_commit()}",
         f"- date: {date}",
         "",
     )
@@ -50,7 +50,8 @@ def _portable(argument: str) -> str:
     return Path(argument).name if argument.startswith("/") else argument
 
 
-def _commit() -> str:
+def current_commit() -> str:
+    """The commit that is checked out, or "unknown"."""
     made = subprocess.run(
         ["git", "-C", str(FOLDER), "rev-parse", "--short", "HEAD"],
         capture_output=True,

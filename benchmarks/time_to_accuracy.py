@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from arms import Answer, Arm, running, versions_line
-from provenance import FOLDER, write_result
+from provenance import FOLDER, current_commit, write_result
 
 import striate
 from striate.data import TEST, TRAIN
@@ -212,7 +212,7 @@ class Kept:
     def __init__(self, path: Path) -> None:
         self.path = path
         lines = path.read_text().splitlines() if path.exists() else []
-        self._runs = {(run["key"], run["seed"]): run["answer"] for run in map(json.loads, lines)}
+        self._runs = {(run["key"], run["seed"]): run for run in map(json.loads, lines)}
 
     def __contains__(self, place: tuple[str, int]) -> bool:
         """Whether the run of that key and seed is finished."""
@@ -220,12 +220,21 @@ class Kept:
 
     def add(self, key: str, seed: int, answer: Answer) -> None:
         """Keep a run."""
-        self._runs[key, seed] = answer
+        run = {"key": key, "seed": seed, "answer": answer, "commit": current_commit()}
+        self._runs[key, seed] = run
         with self.path.open("a") as file:
-            file.write(json.dumps({"key": key, "seed": seed, "answer": answer}) + "\n")
+            file.write(json.dumps(run) + "\n")
 
     def of(self, entry: Entry, seeds: int) -> list[Answer]:
-        """The runs of an entry, by seed."""
+        """What the runs of an entry gave, by seed."""
+        return [run["answer"] for run in self._of(entry, seeds)]
+
+    def commits(self, entries: Iterable[Entry], seeds: int) -> str:
+        """Of the runs of some entries, in a sentence."""
+        found = {run["commit"] for entry in entries for run in self._of(entry, seeds)}
+        return f"Measured at: {', '.join(sorted(found))}."
+
+    def _of(self, entry: Entry, seeds: int) -> list[dict]:
         places = ((entry.key, seed) for seed in range(min(seeds, entry.most)))
         return [self._runs[place] for place in places if place in self._runs]
 
@@ -341,6 +350,7 @@ def main() -> int:
         "",
         *ratios(found),
         "",
+        kept.commits((entry for entry, _ in found), options.seeds),
         versions,
     ))  # fmt: skip
     print(body)
