@@ -23,7 +23,6 @@ from striate.nets.work import LARGEST_TENSOR, MOST_WEIGHTS, Work, alike, cut, ha
 BUDGET = 1.2  # seconds, shared out among the groups by what they are guessed to take
 LEAST_PORTION = 0.012  # seconds for a group
 RUNS = 3  # of what is measured, that a portion pays for
-OVERDRAFT = 1.25  # of the budget, after which the rest is guessed
 AS_MUCH_MEMORY = 64 * 2**20  # bytes: so much puts a layer's tensors out of the caches
 MOST_COPIES = 16
 ALIKE = 0.6  # of the largest layer of a group: less work than that needs a line of its own
@@ -41,33 +40,39 @@ def step_seconds(traced: Traced, batch: int) -> float:
     The layers are put into groups of about the same kind and size. Of each group the largest layer
     is measured forward and back, on fewer images or a smaller map where it would take more than its
     portion of the time, and on next to nothing; a straight line through the two gives the time of
-    the others. To their sum come the optimiser and the loss. Groups that the budget of time leaves
-    out are guessed from ceilings of the machine, and corrected by what the guess was off for the
+    the others. To their sum come the optimiser and the loss. Groups of layers that are too large to
+    try are guessed from ceilings of the machine, and corrected by what the guess was off for the
     others.
 
     The step is one of many: freed memory stays with the process, as in a training.
     """
     keep_freed_memory()
-    end = time.perf_counter() + OVERDRAFT * BUDGET
     ceilings = measure_ceilings()
     pieces = cut(traced)
     memory = min(2 * training_bytes(traced, batch), AS_MUCH_MEMORY)
-    groups = _groups(pieces, batch, ceilings)
-    total = sum(guess for _, guess in groups)
+    layers = _layers_seconds(_groups(pieces, batch, ceilings), batch, memory, ceilings)
+    tensors, weights = sum(p.tensors for p in pieces), sum(p.weights for p in pieces)
+    optimizer = optimizer_seconds(tensors, weights, memory=memory)
+    return layers + optimizer + (loss_seconds(traced.output.size, batch) if weights else 0.0)
+
+
+def _layers_seconds(
+    groups: list[tuple[list[Work], float]], batch: int, memory: int, ceilings: Ceilings
+) -> float:
+    """The time of all groups, each with its guess; what time is left is shared out by these."""
+    end = time.perf_counter() + BUDGET
+    to_come = sum(guess for _, guess in groups)
     measured = guessed = left_out = 0.0
     for group, guess in groups:
-        portion = max(BUDGET * guess / total, LEAST_PORTION) / RUNS
-        trial = _Trial(batch, memory, portion, ceilings)
-        seconds = trial.measure(group) if time.perf_counter() < end else None
+        portion = max((end - time.perf_counter()) * guess / to_come, LEAST_PORTION)
+        seconds = _Trial(batch, memory, portion / RUNS, ceilings).measure(group)
+        to_come -= guess
         if seconds is None:
             left_out += guess
         else:
             guessed += guess
             measured += seconds
-    layers = measured + left_out * (measured / guessed if guessed else 1.0)
-    tensors, weights = sum(p.tensors for p in pieces), sum(p.weights for p in pieces)
-    optimizer = optimizer_seconds(tensors, weights, memory=memory)
-    return layers + optimizer + (loss_seconds(traced.output.size, batch) if weights else 0.0)
+    return measured + left_out * (measured / guessed if guessed else 1.0)
 
 
 def _groups(pieces: list[Work], batch: int, ceilings: Ceilings) -> list[tuple[list[Work], float]]:
