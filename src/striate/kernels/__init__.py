@@ -12,21 +12,26 @@ from striate.kernels.library import load_library, processor
 from striate.kernels.memory import keep_freed_memory
 from striate.kernels.norm import normalize_batch, scale_and_activate
 from striate.kernels.shift import shift_and_activate
+from striate.kernels.trunk import TRUNK_ACTIVATIONS, TrunkLayer, can_run_trunk, run_trunk
 from striate.kernels.volumes import ACTIVATIONS, can_fuse
 
 __all__ = [
     "ACTIVATIONS",
+    "TRUNK_ACTIVATIONS",
     "Colours",
     "Moves",
     "Scaling",
     "Squares",
+    "TrunkLayer",
     "can_fuse",
     "can_gather",
+    "can_run_trunk",
     "gather_images",
     "keep_freed_memory",
     "load_library",
     "normalize_batch",
     "processor",
+    "run_trunk",
     "scale_and_activate",
     "shift_and_activate",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from striate.errors import NetError
 from striate.nets import layers
 from striate.nets.costs import frozen, parameters
-from striate.nets.fusing import FusedChain, find_fusions
+from striate.nets.fusing import FusedChain, Fusion, find_fusions
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -31,6 +31,7 @@ from striate.nets.graph import (
     Whiten,
 )
 from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep
+from striate.nets.trunk import find_trunk
 from striate.nets.windows import overhang, rounding
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _size(chain: TracedChain) -> tuple[int, int]:
 
 class _Builder:
     def __init__(self, traced: Traced) -> None:
+        self.whole = traced.chain
         self.remembered = set(_partners(traced.chain))
         self.pools: dict[str, layers.RememberingMaxPool] = {}
 
@@ -147,7 +149,11 @@ class _Builder:
                 branches = [self.sequential(branch) for branch in part.branches]
                 join = layers.Add if part.parallel.join == "add" else layers.Concatenate
                 modules[part.parallel.name] = join(branches)
-        return FusedChain(modules, find_fusions(chain))
+        return FusedChain(modules, find_fusions(chain) | self._trunk(chain))
+
+    def _trunk(self, chain: TracedChain) -> dict[str, Fusion]:
+        trunk = find_trunk(chain) if chain is self.whole else None
+        return {} if trunk is None else {trunk.names[0]: trunk}
 
     def _module(self, part: TracedStep) -> nn.Module:
         layer = part.step.layer
