@@ -120,6 +120,14 @@ def test_half_of_a_piece_takes_half_of_the_products() -> None:
     assert halved(halved(quarter, 2)[0], 2) is None
 
 
+def test_a_few_images_stay_where_fewer_take_another_way() -> None:
+    point, strided = pieces("input 16x16x64 conv1-64 conv1-64/2")
+    assert halved(point, 24) == (point, 16)
+    assert halved(point, 16) is None
+    assert halved(strided, 16) == (strided, 8)
+    assert halved(strided, 2) is None
+
+
 def test_half_of_a_fully_connected_layer_has_half_of_its_weights() -> None:
     (full,) = pieces("input 1x1x512 fc-4096")
     half, batch = halved(full, 8)

@@ -31,6 +31,7 @@ from striate.nets.graph import (
 from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep, trace
 
 FEWEST_IMAGES = 2  # batch normalisation needs two, and one is treated in a way of its own
+FEWEST_OF_POINTS = 16  # fewer go through 1x1 kernels in a way of their own, with one thread
 LARGEST_TENSOR = 64 * 2**20  # bytes of an input or output that is tried: out of any cache
 MOST_WEIGHTS = 2**24  # numbers, of a layer that is tried
 FEW_INPUTS = 256  # of a fully connected layer
@@ -233,8 +234,8 @@ def halved(work: Work, batch: int) -> tuple[Work, int] | None:
     height, width, channels = work.input.height, work.input.width, work.input.channels
     if isinstance(work.layer, Full) and work.input.size > FEW_INPUTS:
         return work.on(Volume(1, 1, work.input.size // 2, flat=True)), batch
-    if batch > (1 if _is_large(work) else FEWEST_IMAGES):
-        return work, (batch + 1) // 2
+    if batch > _fewest_images(work, batch):
+        return work, max((batch + 1) // 2, _fewest_images(work, batch))
     if max(height, width) < 2 * SMALLEST_SIDE:
         return None
     low = height >= width
@@ -245,9 +246,12 @@ def halved(work: Work, batch: int) -> tuple[Work, int] | None:
         return None
 
 
-def _is_large(work: Work) -> bool:
-    """Whether one image of it is treated as one of many is."""
-    return work.multiply_adds > 0 and work.input.size > FEW_VALUES
+def _fewest_images(work: Work, batch: int) -> int:
+    """So many at least that PyTorch treats each of them as one of the batch."""
+    layer = work.layer
+    if isinstance(layer, Convolution) and (layer.kernel, layer.stride) == ((1, 1), (1, 1)):
+        return min(batch, FEWEST_OF_POINTS)
+    return 1 if work.multiply_adds and work.input.size > FEW_VALUES else FEWEST_IMAGES
 
 
 def smallest(work: Work, batch: int) -> tuple[Work, int]:
