@@ -42,6 +42,8 @@ def make_loss(loss: Loss, *, class_counts: NDArray[np.int64]) -> LossFunction:
     smoothing = loss.label_smoothing
 
     def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
+        if loss.name == "cross_entropy" and weights is None:  # the same in one operator
+            return F.cross_entropy(logits, labels, label_smoothing=smoothing)
         shares = F.one_hot(labels, classes).to(logits.dtype) if labels.ndim == 1 else labels
         losses = _losses(loss.name, logits, shares * (1 - smoothing) + smoothing / classes)
         if weights is None:
