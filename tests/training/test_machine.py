@@ -12,6 +12,7 @@ from striate.training.machine import (
     describe_machine,
     describe_versions,
     limited_threads,
+    seed_draws,
     synchronize,
 )
 
@@ -94,3 +95,10 @@ def test_grey_images_train_in_fp32_unless_bf16_is_asked_for():
     options = {"device": CPU, "multiply_adds": 10**9, "colour": False}
     assert choose_precision("auto", **options)[0] == "fp32"
     assert choose_precision("bf16", **options)[0] == "bf16"
+
+
+def test_draws_are_those_of_manual_seed():
+    torch.manual_seed(2**63 - 5)
+    right = torch.rand(5)
+    seed_draws(2**63 - 5, CPU)
+    assert torch.equal(torch.rand(5), right)
