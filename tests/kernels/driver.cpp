@@ -123,6 +123,61 @@ void call_gather(const Shape& shape, const Change& change, bool half, int64_t mi
   calls++;
 }
 
+// Two layers, the second with a window of one pixel, forward and back.
+void call_trunk(const Shape& shape, int64_t window, int pooling, int activation, bool keep) {
+  const int64_t kernels[] = {5, 17}, windows[] = {window, 1};
+  std::vector<Block> blocks;
+  const auto floats = [&](int64_t count) {
+    blocks.push_back(volume(count, false));
+    return blocks.back().as<float>();
+  };
+  StriateLayer layers[2] = {};
+  Shape now = shape;
+  for (int place = 0; place < 2; place++) {
+    StriateLayer& layer = layers[place];
+    const int64_t side = windows[place], padding = side / 2;
+    layer.channels = now.channels, layer.height = now.height, layer.width = now.width;
+    layer.kernels = kernels[place], layer.kernel_height = layer.kernel_width = side;
+    layer.pad_height = layer.pad_width = padding;
+    layer.activation = activation, layer.pooling = place ? 0 : pooling;
+    const int64_t strides[] = {now.channels * side * side, side * side, side, 1};
+    std::memcpy(layer.weight_strides, strides, sizeof strides);
+    layer.weight = floats(kernels[place] * strides[0]);
+    layer.weight_gradient = floats(kernels[place] * strides[0]);
+    layer.bias = place ? nullptr : floats(kernels[place]);
+    layer.bias_gradient = place ? nullptr : floats(kernels[place]);
+    const int64_t grown = 2 * padding - side + 1, share = layer.pooling ? 2 : 1;
+    now = {now.images, (now.height + grown) / share, (now.width + grown) / share, kernels[place]};
+  }
+  StriateTrunk job = {};
+  const int64_t sixteens = (shape.images + 15) / 16;
+  job.images = shape.images, job.count = 2, job.layers = layers, job.channels_last = activation % 2;
+  job.keep = keep, job.threads = int32_t(sixteens < 2 ? sixteens : 2);
+  job.x = floats(shape.size()), job.y = floats(now.size()), job.dy = floats(now.size());
+  int64_t kept, work;
+  KERNELS.trunk_sizes(job, &kept, &work);
+  job.kept = floats((keep ? sixteens : job.threads) * kept), job.work = floats(work);
+  KERNELS.trunk(TRUNK_FORWARD, job);
+  calls++;
+  if (!keep) return;
+  job.dx = pooling % 2 ? floats(shape.size()) : nullptr;
+  KERNELS.trunk_sizes(job, &kept, &work);
+  job.work = floats(work);
+  KERNELS.trunk(TRUNK_BACK, job);
+  calls++;
+}
+
+void call_trunks() {
+  for (int64_t images : {1, 16, 33})
+    for (int64_t window : {1, 3, 5})
+      for (int pooling = 0; pooling < 4; pooling++)
+        for (bool keep : {false, true}) {
+          const int activation = int(images + window + pooling) % 6;
+          call_trunk({images, 7, 6, 3}, window, pooling, activation, keep);
+          call_trunk({images, 2, 2, 1}, window, pooling, activation, keep);
+        }
+}
+
 void call_norms() {
   for (int64_t channels : {1, 3, 5, 16, 24, 67})
     for (int64_t images : {1, 3})
@@ -151,6 +206,7 @@ void call_gathers(int64_t missing) {
 
 int main(int count, char**) {
   call_norms();
+  call_trunks();
   call_gathers(count > 1 ? 1 : 0);
   std::printf("%lld calls\n", (long long)calls);
   return 0;
