@@ -1,11 +1,11 @@
 """What this machine does in a second, measured on the spot: to predict the time of a step.
 
-The pieces of a step are in fp32 on the CPU, with PyTorch's current threads.
+The pieces of a step are in fp32 on the CPU, with PyTorch's current threads. Of several times the
+shortest counts: threads that wait for each other on a busy machine may take a hundred times as long.
 """
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ def _layer_seconds(work: Work, batch: int, copies: int) -> float:
         if outputs[0].requires_grad:
             torch.autograd.backward(outputs, [gradient] * copies)
 
-    return usual(run) / copies
+    return shortest(run) / copies
 
 
 def _layer(work: Work) -> nn.Module:
@@ -133,7 +133,7 @@ def _join_seconds(work: Work, batch: int, copies: int) -> float:
             joined = [torch.cat(pair, 1) for pair in zip(halves[::2], halves[1::2], strict=True)]
         return summed + joined
 
-    return usual(run) / copies
+    return shortest(run) / copies
 
 
 def loss_seconds(classes: int, batch: int) -> float:
@@ -146,7 +146,7 @@ def loss_seconds(classes: int, batch: int) -> float:
             loss = nn.functional.cross_entropy(logits.requires_grad_(), labels)
             torch.autograd.backward(loss)
 
-    return usual(run) * batch / images
+    return shortest(run) * batch / images
 
 
 def optimizer_seconds(tensors: int, values: int, *, memory: int) -> float:
@@ -173,7 +173,7 @@ def _momentum_step(sizes: list[int]) -> float:
         optimizer.step()
         optimizer.zero_grad()
 
-    return usual(run)
+    return shortest(run)
 
 
 def _images(volume: Volume, batch: int) -> Tensor:
@@ -184,24 +184,14 @@ def _images(volume: Volume, batch: int) -> Tensor:
 
 
 def shortest(work: Callable[[], object]) -> float:
-    """The shortest of several times of one call: what the machine can do."""
-    return min(_times(work))
-
-
-def usual(work: Callable[[], object]) -> float:
-    """The median of several times of one call: what a training meets."""
-    return statistics.median(_times(work))
-
-
-def _times(work: Callable[[], object]) -> list[float]:
-    """Of one call, after one that is not counted."""
+    """The shortest of several times of one call, after one that is not counted."""
     work()
     times: list[float] = []
     while sum(times) < (TOGETHER if len(times) >= REPEATS else LONG):
         start = clock()
         work()
         times.append(clock() - start)
-    return times
+    return min(times)
 
 
 def clock() -> float:
