@@ -1,7 +1,8 @@
 """What this machine does in a second, measured on the spot: to predict the time of a step.
 
 The pieces of a step are in fp32 on the CPU, with PyTorch's current threads. Of several times the
-shortest counts: threads that wait for each other on a busy machine may take a hundred times as long.
+shortest counts: on a busy machine, threads that wait for each other may take a hundred times as
+long.
 """
 
 from __future__ import annotations
