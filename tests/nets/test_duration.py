@@ -77,6 +77,18 @@ def test_layers_that_run_as_one_operator_are_one_piece() -> None:
     ]
 
 
+def test_the_trunk_of_a_small_net_is_one_piece() -> None:
+    trunk, *head = pieces("input 8x8x2 conv3-4 relu conv3-8 maxpool2 relu fc-2")
+    assert (
+        "+".join(step.text for step in steps(trunk.layers)) == "conv3-4+relu+conv3-8+maxpool2+relu"
+    )
+    assert (trunk.weights, trunk.tensors) == (4 * 19 + 8 * 37, 4)
+    assert trunk.multiply_adds == 64 * (4 * 18 + 8 * 36)
+    assert halved(trunk, 64) == (trunk, 32)
+    assert halved(trunk, 16) is None
+    assert [work.weights for work in head] == [2 * (8 * 16 + 1)]
+
+
 def test_a_pooling_that_is_undone_is_no_part_of_another_operator() -> None:
     words = [
         "+".join(step.text for step in steps(work.layers))
@@ -103,7 +115,7 @@ def test_layers_of_one_kind_and_about_one_size_are_alike() -> None:
         "input 16x16x32 conv3-32 conv3-32 conv3-200 conv3-32/2 conv3-32g4"
     )  # the first has no gradient to pass on
     assert len({alike(work, 8) for work in (first, same, wider, strided, grouped)}) == 5
-    third, fourth = pieces("input 16x16x32 conv3-32 conv3-32 conv3-36")[1:]
+    third, fourth = pieces("input 16x16x32 lrn conv3-32 conv3-32 conv3-36")[2:]
     assert alike(third, 8) == alike(fourth, 8)
     (relu,) = pieces("input 16x16x32 relu")
     assert alike(relu, 8) != alike(relu, 800)

@@ -29,9 +29,10 @@ from striate.nets.graph import (
     Whiten,
 )
 from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep, trace
+from striate.nets.trunk import find_trunk
 
 FEWEST_IMAGES = 2  # batch normalisation needs two, and one is treated in a way of its own
-FEWEST_OF_POINTS = 16  # fewer go through 1x1 kernels in a way of their own, with one thread
+FEWEST_TOGETHER = 16  # fewer go another way through 1x1 kernels and through a trunk
 LARGEST_TENSOR = 64 * 2**20  # bytes of an input or output that is tried: out of any cache
 MOST_WEIGHTS = 2**24  # numbers, of a layer that is tried
 FEW_INPUTS = 256  # of a fully connected layer
@@ -121,8 +122,12 @@ def _tensors(layer: Layer) -> int:
 
 def cut(traced: Traced) -> list[Work]:
     """The pieces of a step in the order of the text, but for those that cost nothing."""
-    undone = {part.partner for part in _steps(traced.chain) if part.partner is not None}
-    return _Cutter(undone, {p.step.name: p.step for p in _steps(traced.chain)}).chain(traced.chain)
+    chain, trunk = traced.chain, find_trunk(traced.chain)
+    undone = {part.partner for part in _steps(chain) if part.partner is not None}
+    cutter = _Cutter(undone, {part.step.name: part.step for part in _steps(chain)})
+    length = len(trunk.names) if trunk else 0
+    first = cutter.fused(chain[:length], None) if trunk else []
+    return first + cutter.chain(chain[length:])
 
 
 @dataclass
@@ -139,13 +144,13 @@ class _Cutter:
             after = place + (len(fusion.names) if fusion else 1)
             if fusion:
                 branch = fusion.branch if isinstance(fusion, Normalization) else None
-                pieces += self._fused(chain[place:after], branch)
+                pieces += self.fused(chain[place:after], branch)
             else:
                 pieces += self._part(chain[place])
             place = after
         return pieces
 
-    def _fused(self, parts: TracedChain, normed: int | None) -> list[Work]:
+    def fused(self, parts: TracedChain, normed: int | None) -> list[Work]:
         """Layers that run as one; of a join, the norm at the end of that branch is one of them."""
         first, *others = parts
         layers: list[Step | Parallel] = [p.step for p in others if isinstance(p, TracedStep)]
@@ -249,8 +254,9 @@ def halved(work: Work, batch: int) -> tuple[Work, int] | None:
 def _fewest_images(work: Work, batch: int) -> int:
     """So many at least that PyTorch treats each of them as one of the batch."""
     layer = work.layer
-    if isinstance(layer, Convolution) and (layer.kernel, layer.stride) == ((1, 1), (1, 1)):
-        return min(batch, FEWEST_OF_POINTS)
+    point = isinstance(layer, Convolution) and (layer.kernel, layer.stride) == ((1, 1), (1, 1))
+    if point or (work.multiply_adds and len(work.layers) > 1):
+        return min(batch, FEWEST_TOGETHER)
     return 1 if work.multiply_adds and work.input.size > FEW_VALUES else FEWEST_IMAGES
 
 
