@@ -233,16 +233,25 @@ class Training:
 
     @torch.inference_mode()
     def accuracy(self, images: Tensor, labels: Tensor) -> float:
-        """The share of right answers, the logits averaged over one or two views."""
+        """The share of right answers, the logits averaged over one, two or six views."""
         self.net.eval()
         right = 0
         for part, truth in zip(images.split(TEST_BATCH), labels.split(TEST_BATCH), strict=True):
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-                logits = self.net(part).float()
-                if self.recipe.views == 2:
-                    logits = logits + self.net(part.flip(3)).float()
+                logits = sum(self.net(view).float() for view in self._views(part))
             right += int((logits.argmax(1) == truth).sum())
         return right / len(labels)
+
+
+    def _views(self, images: Tensor) -> Iterator[Tensor]:
+        moved = [images]
+        if self.recipe.views == 6:  # by one pixel, up and left, and down and right
+            padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
+            moved += [padded[:, :, :-2, :-2], padded[:, :, 2:, 2:]]
+        for view in moved:
+            yield view
+            if self.recipe.views > 1:
+                yield view.flip(3)
 
 
 def group(parameters: list[nn.Parameter], rate: float, batch: int) -> dict:
