@@ -150,8 +150,7 @@ def own_operators():
         "trunk_back(Tensor dy, Tensor[] weights) -> Tensor",
         lambda dy, weights: torch.cat([weight.flatten() for weight in weights]),
     )
-    yield torch.ops.striate_bench_test
-    del library  # and with it the operators
+    yield torch.ops.striate_bench_test  # noqa: PT022 - the library lives as long as this frame
 
 
 X, WEIGHT, DY = torch.randn(6, 8), torch.randn(4, 8), torch.randn(6, 4)
