@@ -242,7 +242,6 @@ class Training:
             right += int((logits.argmax(1) == truth).sum())
         return right / len(labels)
 
-
     def _views(self, images: Tensor) -> Iterator[Tensor]:
         moved = [images]
         if self.recipe.views == 6:  # by one pixel, up and left, and down and right

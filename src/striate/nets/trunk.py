@@ -61,7 +61,7 @@ class Trunk:
 
     def layers(self, chain: FusedChain) -> list[nn.Module]:
         """All of them."""
-        return [chain._modules[name] for name in self.names]  # type: ignore[misc]  # none is None
+        return [chain._modules[name] for name in self.names]
 
     def can_run(self, chain: FusedChain, x: Tensor) -> bool:
         """In fp32, for enough images, and where no layer is one of another kind by now."""
