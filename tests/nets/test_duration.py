@@ -87,6 +87,7 @@ def test_the_trunk_of_a_small_net_is_one_piece() -> None:
     assert halved(trunk, 64) == (trunk, 32)
     assert halved(trunk, 16) is None
     assert [work.weights for work in head] == [2 * (8 * 16 + 1)]
+    assert [work.fused for work in (trunk, *head)] == [True, False]
 
 
 def test_a_pooling_that_is_undone_is_no_part_of_another_operator() -> None:
@@ -122,7 +123,7 @@ def test_layers_of_one_kind_and_about_one_size_are_alike() -> None:
 
 
 def test_half_of_a_piece_takes_half_of_the_products() -> None:
-    (work,) = pieces("input 64x32x3 conv3-8")
+    _, work = pieces("input 64x32x3 lrn conv3-8")
     assert halved(work, 8) == (work, 4)
     half, batch = halved(work, 2)
     assert (half.input.height, half.input.width, batch) == (32, 32, 2)

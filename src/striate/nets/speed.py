@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.nets.build import build_layers
+from striate.nets.fusing import use_fused
 from striate.nets.graph import Volume
 from striate.nets.shapes import trace
 from striate.nets.work import Work
@@ -114,6 +115,7 @@ def _layer(work: Work) -> nn.Module:
     with torch.device("meta"):
         empty = build_layers(trace(work.layers, work.input, ""))
     module: nn.Module = empty.to_empty(device="cpu")
+    use_fused(module, work.fused)
     module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for tensor in [*module.parameters(), *module.buffers()]:
         tensor.data.fill_(FILLING)

@@ -52,6 +52,7 @@ class Work:
         weights: Numbers that training moves.
         tensors: In which these are held.
         trained: Whether its input asks for a gradient.
+        fused: Whether a compiled operator runs it, where there is one.
     """
 
     layers: Chain
@@ -62,6 +63,7 @@ class Work:
     weights: int = 0
     tensors: int = 0
     trained: bool = True
+    fused: bool = False
 
     @property
     def layer(self) -> Layer | None:
@@ -91,10 +93,10 @@ class Work:
         """
         if self.join:
             return replace(self, input=volume, output=volume)
-        return _piece(self.layers, volume, trained=self.trained)
+        return _piece(self.layers, volume, trained=self.trained, fused=self.fused)
 
 
-def _piece(layers: Chain, volume: Volume, *, trained: bool) -> Work:
+def _piece(layers: Chain, volume: Volume, *, trained: bool, fused: bool) -> Work:
     traced = trace(layers, volume, "")
     parts = [(part.step.layer, part.input, part.output) for part in _steps(traced.chain)]
     return Work(
@@ -106,6 +108,7 @@ def _piece(layers: Chain, volume: Volume, *, trained: bool) -> Work:
         weights=sum(parameters(*part) for part in parts),
         tensors=sum(_tensors(layer) for layer, _, _ in parts),
         trained=trained,
+        fused=fused,
     )
 
 
@@ -155,13 +158,14 @@ class _Cutter:
         first, *others = parts
         layers: list[Step | Parallel] = [p.step for p in others if isinstance(p, TracedStep)]
         if isinstance(first, TracedStep):
-            return [self._piece((first.step, *layers), first.input)]
+            return [self._piece((first.step, *layers), first.input, fused=True)]
         assert normed is not None
         norm = first.branches[normed][-1]
         assert isinstance(norm, TracedStep)
         branches = [b[:-1] if place == normed else b for place, b in enumerate(first.branches)]
         join = replace(first.parallel, branches=((norm.step,), ()))
-        return [*self._branches(branches), self._piece((join, *layers), first.output)]
+        norm_and_join = (join, *layers)
+        return [*self._branches(branches), self._piece(norm_and_join, first.output, fused=True)]
 
     def _part(self, part: TracedStep | TracedParallel) -> list[Work]:
         if isinstance(part, TracedStep):
@@ -190,8 +194,8 @@ class _Cutter:
             return [self._piece((replace(part.step, layer=Scale(1.0)),), part.input)]
         return [self._piece((part.step,), part.input)]
 
-    def _piece(self, layers: Chain, volume: Volume) -> Work:
-        piece = _piece(layers, volume, trained=self.trained)
+    def _piece(self, layers: Chain, volume: Volume, *, fused: bool = False) -> Work:
+        piece = _piece(layers, volume, trained=self.trained, fused=fused)
         self.trained |= piece.weights > 0
         return piece
 
@@ -255,7 +259,7 @@ def _fewest_images(work: Work, batch: int) -> int:
     """So many at least that PyTorch treats each of them as one of the batch."""
     layer = work.layer
     point = isinstance(layer, Convolution) and (layer.kernel, layer.stride) == ((1, 1), (1, 1))
-    if point or (work.multiply_adds and len(work.layers) > 1):
+    if point or (work.fused and work.multiply_adds):
         return min(batch, FEWEST_TOGETHER)
     return 1 if work.multiply_adds and work.input.size > FEW_VALUES else FEWEST_IMAGES
 
