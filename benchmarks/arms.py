@@ -110,11 +110,11 @@ class RunningArm:
 def limits(threads: int) -> dict[str, str]:
     """Variables of an arm: so many threads, which sleep while they wait, and no GPU.
 
-    OMP_WAIT_POLICY=default leaves it to the libraries how their threads wait: for some
+    ARMS_WAIT_POLICY=default leaves it to the libraries how their threads wait: for some
     milliseconds they then spin, which is faster on a machine that has nothing else to do.
     """
     number = str(threads)
-    policy = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
+    policy = os.environ.get("ARMS_WAIT_POLICY", "PASSIVE")
     return {
         "OMP_NUM_THREADS": number,
         "MKL_NUM_THREADS": number,
