@@ -5,8 +5,7 @@ between stays in the processor's second cache, and one or six channels waste not
 the CPU. Sums over images are taken in fp32 over sixteen images and in double beyond, whatever the
 count of threads.
 
-It is an `autograd.Function`, not one of `torch.ops.striate`: what PyTorch's registry adds to a call
-is a tenth of a step of LeNet-5.
+The operators are `torch.ops.striate.trunk` and `trunk_backward`.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from striate.kernels.library import load_library
+from striate.kernels.operator import operator
 
 TRUNK_ACTIVATIONS = ("identity", "relu", "gelu", "silu", "tanh", "sigmoid")  # as activations.h
 POOLINGS = ("none", "max", "average before", "average after")  # as native/striate_kernels.h
@@ -41,6 +41,11 @@ class TrunkLayer:
     padding: tuple[int, int] = (0, 0)
     activation: str = "identity"
     pooling: str = "none"
+
+    def numbers(self) -> list[int]:
+        """As the operators take it."""
+        activation = TRUNK_ACTIVATIONS.index(self.activation)
+        return [*self.padding, activation, POOLINGS.index(self.pooling)]
 
 
 class _Layer(ctypes.Structure):
@@ -93,28 +98,88 @@ def run_trunk(
     Returns:
         (N, K, H', W') of the last layer.
     """
+    layout = [number for layer in layers for number in layer.numbers()]
     if torch.is_grad_enabled():
-        y: Tensor = _Function.apply(x, layers, *parameters)  # type: ignore[no-untyped-call]
+        y: Tensor = _Function.apply(x, layout, *parameters)  # type: ignore[no-untyped-call]
         return y
-    return _Call(x, layers, parameters).forward(keep=False)[0]
+    result: Tensor = torch.ops.striate.trunk(x, list(parameters), layout, False)[0]
+    return result
 
 
 class _Function(torch.autograd.Function):
+    """The operators in PyTorch's graph; the general way to register this costs 50 us a call."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layers: Sequence[TrunkLayer], *parameters: Tensor) -> Tensor:
-        call = _Call(x, layers, parameters)
-        y, kept = call.forward(keep=any(ctx.needs_input_grad))
-        ctx.layers = layers
-        ctx.save_for_backward(call.x, kept, *parameters)
-        return y
+    def forward(ctx: Any, x: Tensor, layout: list[int], *parameters: Tensor) -> Tensor:
+        keep = any(ctx.needs_input_grad)
+        y, kept = torch.ops.striate.trunk(x, list(parameters), layout, keep)
+        ctx.layout = layout
+        ctx.save_for_backward(x, kept, *parameters)
+        return y  # type: ignore[no-any-return]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, kept, *parameters = ctx.saved_tensors
-        call = _Call(x, ctx.layers, parameters)
-        dx, gradients = call.backward(dy, kept, needs_dx=ctx.needs_input_grad[0])
-        return dx, None, *gradients
+        onward = ctx.needs_input_grad[0]
+        found = torch.ops.striate.trunk_backward(dy, x, kept, parameters, ctx.layout, onward)
+        dx, *gradients = found
+        given = zip(gradients, parameters, strict=True)
+        return dx if onward else None, None, *(None if p is None else g for g, p in given)
+
+
+@operator(
+    "trunk(Tensor x, Tensor?[] parameters, int[] layout, bool keep) -> (Tensor, Tensor)",
+    fake=lambda x, parameters, layout, keep: (
+        x.new_empty(_result_shape(x, parameters, layout)),
+        x.new_empty(0),
+    ),
+)
+def _trunk(
+    x: Tensor, parameters: list[Tensor | None], layout: list[int], keep: bool
+) -> tuple[Tensor, Tensor]:
+    return _Call(x, _layers(layout), parameters).forward(keep=keep)
+
+
+@operator(
+    "trunk_backward(Tensor dy, Tensor x, Tensor kept, Tensor?[] parameters, int[] layout, "
+    "bool onward) -> Tensor[]",
+    fake=lambda dy, x, kept, parameters, layout, onward: [
+        x.new_empty(0) if like is None else torch.empty_like(like)
+        for like in (x if onward else None, *parameters)
+    ],
+)
+def _trunk_backward(
+    dy: Tensor,
+    x: Tensor,
+    kept: Tensor,
+    parameters: list[Tensor | None],
+    layout: list[int],
+    onward: bool,
+) -> list[Tensor]:
+    call = _Call(x, _layers(layout), parameters)
+    dx, gradients = call.backward(dy, kept, needs_dx=onward)
+    return [x.new_empty(0) if each is None else each for each in (dx, *gradients)]
+
+
+def _layers(layout: list[int]) -> list[TrunkLayer]:
+    return [
+        TrunkLayer((down, across), TRUNK_ACTIVATIONS[activation], POOLINGS[pooling])
+        for down, across, activation, pooling in zip(*[iter(layout)] * 4, strict=True)
+    ]
+
+
+def _result_shape(
+    x: Tensor, parameters: list[Tensor | None], layout: list[int]
+) -> tuple[int, int, int, int]:
+    images, channels, height, width = x.shape
+    for layer, weight in zip(_layers(layout), parameters[::2], strict=True):
+        assert weight is not None
+        channels = weight.shape[0]
+        pool = 1 if layer.pooling == "none" else 2
+        height = (height + 2 * layer.padding[0] - weight.shape[2] + 1) // pool
+        width = (width + 2 * layer.padding[1] - weight.shape[3] + 1) // pool
+    return images, channels, height, width
 
 
 class _Call:

@@ -123,11 +123,17 @@ def _tensors(layer: Layer) -> int:
     return int(isinstance(layer, Whiten))
 
 
-def cut(traced: Traced) -> list[Work]:
-    """The pieces of a step in the order of the text, but for those that cost nothing."""
-    chain, trunk = traced.chain, find_trunk(traced.chain)
+def cut(traced: Traced, *, fused: bool = True) -> list[Work]:
+    """The pieces of a step in the order of the text, but for those that cost nothing.
+
+    Args:
+        traced: The net.
+        fused: Whether layers that run as one operator are one piece.
+    """
+    chain = traced.chain
+    trunk = find_trunk(chain) if fused else None
     undone = {part.partner for part in _steps(chain) if part.partner is not None}
-    cutter = _Cutter(undone, {part.step.name: part.step for part in _steps(chain)})
+    cutter = _Cutter(undone, {part.step.name: part.step for part in _steps(chain)}, fuses=fused)
     length = len(trunk.names) if trunk else 0
     first = cutter.fused(chain[:length], None) if trunk else []
     return first + cutter.chain(chain[length:])
@@ -137,10 +143,11 @@ def cut(traced: Traced) -> list[Work]:
 class _Cutter:
     undone: set[str]
     steps: dict[str, Step]
+    fuses: bool
     trained: bool = False
 
     def chain(self, chain: TracedChain) -> list[Work]:
-        fusions, pieces, place = find_fusions(chain), [], 0
+        fusions, pieces, place = find_fusions(chain) if self.fuses else {}, [], 0
         while place < len(chain):
             name = _name(chain[place])
             fusion = None if name in self.undone else fusions.get(name)

@@ -37,6 +37,6 @@ def multiplying_layers(module: NetModule) -> list[MultiplyingLayer]:
     }
     return [
         MultiplyingLayer(step.name, step.text, work, weights[step.name])
-        for work in cut(module.net.trace())
+        for work in cut(module.net.trace(), fused=False)
         if work.multiply_adds and isinstance(step := work.layers[-1], Step)
     ]
