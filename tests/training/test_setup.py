@@ -82,7 +82,7 @@ def test_the_identity_names_all_that_decides_the_weights(prepared, split_data):
     assert [key for key in identity if identity[key] != other[key]] == ["split"]
 
 
-@pytest.mark.parametrize(("kernels", "used"), [("auto", True), ("off", False)])
+@pytest.mark.parametrize(("kernels", "used"), [("on", True), ("off", False)])
 def test_the_recipe_says_whether_compiled_operators_may_run(kernels, used, prepared):
     task, state = prepared(net="conv3-4 bn relu maxpool2 fc-3", kernels=kernels)
     assert task.batches.kernels == used

@@ -29,7 +29,7 @@ def command(
         int | None, typer.Option(min=2, max=1_000_000, help="Images in a step; else the recipe's")
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16")] = "auto",
-    kernels: Annotated[str, typer.Option(help="auto, or off: PyTorch's operators alone")] = "auto",
+    kernels: Annotated[str, typer.Option(help="on, or off: PyTorch's operators alone")] = "on",
     settings: Annotated[
         list[str] | None,
         typer.Option(

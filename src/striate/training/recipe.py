@@ -208,7 +208,7 @@ class Recipe(_Section):
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=1_000_000)] = "auto"
     effort: float = Field(1.0, gt=0, le=100)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    kernels: Literal["auto", "off"] = "auto"
+    kernels: Literal["on", "off"] = "on"
     workers: int = Field(1, ge=1, le=1000)
     checkpoint_seconds: float = Field(30.0, ge=0)
     views: Literal["auto", 1, 2, 6, 10] = 1

@@ -150,7 +150,7 @@ def prepare(
         rank=rank,
         world=world,
         device=plan.device,
-        kernels=recipe.kernels == "auto",
+        kernels=recipe.kernels == "on",
     )
     counts = np.bincount(data.labels[train], minlength=len(data.classes))
     task = Task(
@@ -184,7 +184,7 @@ def _fresh_state(
     torch.manual_seed(seed)
     height, width, channels = data.images.shape[1:]
     module = plan.net.build((height, width, channels))
-    use_fused(module, recipe.kernels == "auto")
+    use_fused(module, recipe.kernels == "on")
     sample = ordering(seed, 0, data.indices(TRAIN))
     sample = whitening_sample(module, recipe.initialize, sample, pixels=height * width)
     initialize(
