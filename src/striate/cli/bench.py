@@ -29,7 +29,9 @@ def command(
         int | None, typer.Option(min=2, max=1_000_000, help="Images in a step; else the recipe's")
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16")] = "auto",
-    kernels: Annotated[str, typer.Option(help="on, or off: PyTorch's operators alone")] = "on",
+    kernels: Annotated[
+        str | None, typer.Option(help="on (the default), or off: PyTorch's operators alone")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,6 +79,8 @@ def command(
         refuse_other_formats(picture)
     chosen = read_settings(settings or [])
     for name, value in (("precision", precision), ("kernels", kernels)):
+        if value is None:
+            continue
         if value != "auto" and name in chosen:
             raise UsageError(f"--{name} and --set {name}=... are the same", hint="give one of them")
         chosen.setdefault(name, value)
