@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from striate.data.random import (
     Stream,
     hash64,
+    hash_one,
     integers,
     ordering,
     uniform,
@@ -45,6 +46,7 @@ def test_numbers_are_a_splitmix64_sequence_from_the_key():
 def test_a_number_depends_on_its_own_index_alone(seed, epoch, indices):
     together = hash64(seed, epoch, Stream.FLIP, np.array(indices))
     alone = [int(hash64(seed, epoch, Stream.FLIP, index)) for index in indices]
+    assert alone == [hash_one(seed, epoch, Stream.FLIP, int(index)) for index in indices]
     assert together.tolist() == alone
     assert together.dtype == np.uint64
 

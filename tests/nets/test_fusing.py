@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from striate.kernels import load_library
-from striate.nets import load_net, parse_net
+from striate.nets import fusing, load_net, parse_net
 from striate.nets.fusing import FusedChain, use_fused
 
 pytestmark = pytest.mark.skipif(load_library() is None, reason="the operators are not compiled")
@@ -21,6 +21,12 @@ NETS = {
     "residual": "input 8x8x3 conv3-8 bn relu (conv3-8 bn relu conv3-8 bn + skip) relu gap fc-5",
     "projection": "input 8x8x3 (conv3-8/2 bn relu conv3-8 bn + conv1-8/2 bn) relu gap fc-5",
 }
+
+
+@pytest.fixture(autouse=True)
+def small_volumes_too(monkeypatch):
+    monkeypatch.setattr(fusing, "FEWEST_VALUES", 0)
+    monkeypatch.setattr(fusing, "FEWEST_WITHOUT_GRADIENTS", 0)
 
 
 def both(net, batch=4):
@@ -79,6 +85,24 @@ def test_the_operators_run():
     names = [event.name for event in profile.function_events]
     assert "striate::normalize" in names
     assert "aten::max_maxpool2d" not in names
+
+
+def test_small_volumes_go_through_the_layers(monkeypatch):
+    module, plain, images = both(parse_net(NETS["residual"]))
+    monkeypatch.setattr(fusing, "FEWEST_VALUES", images.numel() * 3)  # there are 8/3 as many
+    assert torch.equal(module(images), plain(images))
+    monkeypatch.setattr(fusing, "FEWEST_VALUES", images.numel())
+    assert not torch.equal(module(images), plain(images))  # but to rounding
+
+
+def test_a_branch_with_a_listener_runs_for_itself():
+    module, _, images = both(parse_net(NETS["residual"]))
+    heard = []
+    for name, chain in module.named_modules():
+        if isinstance(chain, FusedChain) and "branches" in name:
+            chain.register_forward_hook(lambda *args: heard.append(args[2].shape))
+    module(images)
+    assert (4, 8, 8, 8) in heard
 
 
 def test_a_layer_with_a_listener_runs_for_itself():

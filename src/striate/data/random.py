@@ -63,9 +63,7 @@ def hash64(
     >>> [hex(number) for number in hash64(0, 0, Stream.ORDER, np.arange(2)).tolist()]
     ['0x2130748aaac80268', '0xcc78fb979ce5090']
     """
-    key = 0
-    for part in (seed, epoch, stream):
-        key = _mix_integer((key ^ (int(part) & _MASK)) + _GOLDEN)
+    key = _key(seed, epoch, stream)
     state = np.asarray(index).astype(np.uint64)
     # In place on an array of at least one dimension: NumPy warns of overflow on scalars alone.
     mixed = np.atleast_1d(state) * np.uint64(_GOLDEN)
@@ -75,6 +73,11 @@ def hash64(
         mixed *= np.uint64(multiplier)
     mixed ^= mixed >> np.uint64(_SHIFTS[2])
     return mixed.reshape(state.shape)
+
+
+def hash_one(seed: int, epoch: int, stream: int, index: int) -> int:
+    """The same for one index, without NumPy: for what is drawn at every step."""
+    return _mix_integer(_key(seed, epoch, stream) + _GOLDEN * (index + 1))
 
 
 def uniform(
@@ -131,6 +134,13 @@ def ordering(seed: int, epoch: int, indices: NDArray[np.int64]) -> NDArray[np.in
     """
     # Keys are distinct, as the hash is a bijection: any sort, stable or not, gives one order.
     return indices[np.argsort(hash64(seed, epoch, Stream.ORDER, indices))]
+
+
+def _key(seed: int, epoch: int, stream: int) -> int:
+    key = 0
+    for part in (seed, epoch, stream):
+        key = _mix_integer((key ^ (int(part) & _MASK)) + _GOLDEN)
+    return key
 
 
 def _mix_integer(value: int) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from striate.kernels.library import load_library
 
 LEVELS = 256
-FEWEST_BYTES = 1 << 20  # of a batch that is worth waking the other threads for
+FEWEST_BYTES = 1 << 19  # of a batch that is worth waking the other threads for
 
 
 class _Gather(ctypes.Structure):

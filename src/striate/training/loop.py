@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from striate.data import Batch
-from striate.data.random import Stream, hash64
+from striate.data.random import Stream, hash_one
 from striate.kernels.memory import keep_freed_memory
 from striate.training.events import Events, Measurement
 from striate.training.folder import RunFolder
@@ -119,7 +119,7 @@ def compute_gradients(task: Task, state: TrainingState, batch: Batch) -> None:
     """The first part of a step: forward and backward, and the sums over the epoch."""
     # Dropout and noise depend on the place in the run alone, so a resumed run draws the same.
     place = state.step * task.batches.world + task.batches.rank
-    seed_draws(int(hash64(task.seed, state.restart, Stream.STEP, place)) >> 1, task.device)
+    seed_draws(hash_one(task.seed, state.restart, Stream.STEP, place) >> 1, task.device)
     images, targets = task.regularizer.perturb(batch.images, batch.labels)
     with torch.autocast(task.device.type, torch.bfloat16, enabled=task.precision == "bf16"):
         logits = task.regularizer.forward(state.module, images)

@@ -82,8 +82,10 @@ class Regularizer:
             A scalar; 0.0 where nothing is asked for.
         """
         settings = self._settings
-        weights = [w for w in module.parameters() if w.ndim > 1]
         total: Tensor | float = 0.0
+        weights = []
+        if settings.l1 > 0 or settings.l2 > 0:
+            weights = [w for w in module.parameters() if w.ndim > 1]
         if settings.l1 > 0:
             total = total + settings.l1 * torch.stack([w.abs().sum() for w in weights]).sum()
         if settings.l2 > 0:
