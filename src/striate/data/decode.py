@@ -118,8 +118,7 @@ def decode_full_size(image: str | Path | bytes, *, grey: bool = False) -> Pixels
     with _told_as_data_error(image), _judged(), _opened(io.BytesIO(_content(image))) as opened:
         channels = 1 if grey or _facts(opened).grey else 3
         opened.load()
-        flat = flatten(_turn(opened), channels, (WHITE,) * channels)
-        return np.asarray(flat, np.uint8).reshape(flat.height, flat.width, channels)
+        return _pixels(flatten(_turn(opened), channels, (WHITE,) * channels))
 
 
 @contextmanager
@@ -182,7 +181,12 @@ def decode_bytes(content: bytes, preprocessing: Preprocessing) -> Pixels:
             image.load()
             upright = _turn(image)
             flat = flatten(upright, preprocessing.channels, preprocessing.background)
-        return fit(flat, preprocessing)
+            pixels = _pixels(flat)
+        return fit(pixels, preprocessing)
+
+
+def _pixels(image: Image.Image) -> Pixels:
+    return np.asarray(image, np.uint8).reshape(image.height, image.width, -1)
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.data.preprocessing import Interpolation, Preprocessing
+from striate.kernels import Box, can_resize, resize_image
 
 Pixels = NDArray[np.uint8]
-# Pillow widens the filter when it scales down: both with antialiasing, bilinear without ringing.
+# Both widen their window to shrink, which is antialiasing; bilinear is without ringing.
 _FILTERS: dict[Interpolation, Image.Resampling] = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -40,63 +41,77 @@ def choose_size(sizes: Iterable[tuple[int, int]], photo_side: int = PHOTO_SIDE) 
     return side, side
 
 
-def fit(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
+def fit(image: Pixels, preprocessing: Preprocessing) -> Pixels:
     """Bring an image to the size of the preprocessing.
 
     Args:
-        image: Of mode "L" or "RGB".
-        preprocessing: Its `size`, `resize` and `background` count.
+        image: uint8 (h, w, C).
+        preprocessing: Its `size`, `resize`, `interpolation` and `background` count.
 
     Returns:
         uint8 (H, W, C).
     """
-    height, width = preprocessing.size
-    if image.size != (width, height):
-        image = _POLICIES[preprocessing.resize](image, preprocessing)
-    return np.asarray(image, np.uint8).reshape(height, width, -1)
+    if image.shape[:2] == preprocessing.size:
+        return image
+    return _POLICIES[preprocessing.resize](np.ascontiguousarray(image), preprocessing)
 
 
 def fit_array(images: Pixels, preprocessing: Preprocessing) -> Pixels:
     """Bring uint8 images (N, h, w, C) to (N, H, W, C), as `fit` does."""
     resized = np.empty((len(images), *preprocessing.size, images.shape[3]), np.uint8)
     for row, image in enumerate(images):
-        resized[row] = fit(
-            Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image), preprocessing
-        )
+        resized[row] = fit(image, preprocessing)
     return resized
 
 
-def _squash(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    height, width = preprocessing.size
-    return image.resize((width, height), _FILTERS[preprocessing.interpolation])
+def _squash(image: Pixels, preprocessing: Preprocessing) -> Pixels:
+    return _scale(image, preprocessing.size, preprocessing.interpolation)
 
 
-def _crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+def _crop(image: Pixels, preprocessing: Preprocessing) -> Pixels:
     """The largest middle part of the right shape, scaled."""
-    height, width = preprocessing.size
-    scale = min(image.width / width, image.height / height)
-    left = max(0.0, (image.width - scale * width) / 2)
-    top = max(0.0, (image.height - scale * height) / 2)
+    (h, w), (height, width) = image.shape[:2], preprocessing.size
+    scale = min(w / width, h / height)
+    left = max(0.0, (w - scale * width) / 2)
+    top = max(0.0, (h - scale * height) / 2)
     # Pillow refuses a box that rounding carries over the edge.
-    inside = (left, top, image.width - left, image.height - top)
-    return image.resize((width, height), _FILTERS[preprocessing.interpolation], box=inside)
+    inside = (left, top, w - left, h - top)
+    return _scale(image, preprocessing.size, preprocessing.interpolation, inside)
 
 
-def _pad(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+def _pad(image: Pixels, preprocessing: Preprocessing) -> Pixels:
     """The whole image, scaled, in the middle of the background."""
-    height, width = preprocessing.size
-    scale = max(image.width / width, image.height / height)
-    shape = max(1, round(image.width / scale)), max(1, round(image.height / scale))
-    background = preprocessing.background
-    ground = Image.new(
-        image.mode, (width, height), background if len(background) == 3 else background[0]
-    )
-    scaled = image.resize(shape, _FILTERS[preprocessing.interpolation])
-    ground.paste(scaled, ((width - shape[0]) // 2, (height - shape[1]) // 2))
+    (h, w), (height, width) = image.shape[:2], preprocessing.size
+    scale = max(w / width, h / height)
+    shape = max(1, round(h / scale)), max(1, round(w / scale))
+    ground = np.empty((height, width, image.shape[2]), np.uint8)
+    ground[:] = preprocessing.background
+    top, left = (height - shape[0]) // 2, (width - shape[1]) // 2
+    scaled = _scale(image, shape, preprocessing.interpolation)
+    ground[top : top + shape[0], left : left + shape[1]] = scaled
     return ground
 
 
-_POLICIES: dict[str, Callable[[Image.Image, Preprocessing], Image.Image]] = {
+def _scale(
+    image: Pixels, size: tuple[int, int], interpolation: Interpolation, box: Box | None = None
+) -> Pixels:
+    """Scale an image, or the part in a box, by the compiled operator or by Pillow: the same bytes.
+
+    Pillow is asked for one pass at a time. Both at once it takes in an order of its own choosing,
+    which is not that of its earlier versions, and rounds otherwise.
+    """
+    (h, w, channels), (height, width) = image.shape, size
+    if can_resize(channels):
+        return resize_image(image, size, filter=interpolation, box=box)
+    left, top, right, bottom = box or (0, 0, w, h)
+    sampling = _FILTERS[interpolation]
+    whole = Image.fromarray(image[:, :, 0] if channels == 1 else image)
+    across = whole.resize((width, h), sampling, box=(left, 0, right, h))
+    scaled = across.resize((width, height), sampling, box=(0, top, width, bottom))
+    return np.asarray(scaled, np.uint8).reshape(height, width, channels)
+
+
+_POLICIES: dict[str, Callable[[Pixels, Preprocessing], Pixels]] = {
     "squash": _squash,
     "crop": _crop,
     "pad": _pad,

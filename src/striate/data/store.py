@@ -38,7 +38,7 @@ from striate.data.resize import Pixels
 from striate.data.scan import Request, Scan, decode_all, inspect_all
 from striate.errors import ResourceError
 
-_FORMAT = 1
+_FORMAT = 2
 _SUFFIX = ".tmp-"
 _INDEX = "index.json"  # its time of writing is when the store was last opened
 _KEPT_SECONDS = 30 * 24 * 3600

@@ -11,6 +11,7 @@ from striate.kernels.gather import (
 from striate.kernels.library import load_library, processor
 from striate.kernels.memory import keep_freed_memory
 from striate.kernels.norm import normalize_batch, scale_and_activate
+from striate.kernels.resize import Box, can_resize, resize_image
 from striate.kernels.shift import shift_and_activate
 from striate.kernels.trunk import TRUNK_ACTIVATIONS, TrunkLayer, can_run_trunk, run_trunk
 from striate.kernels.volumes import ACTIVATIONS, can_fuse
@@ -18,6 +19,7 @@ from striate.kernels.volumes import ACTIVATIONS, can_fuse
 __all__ = [
     "ACTIVATIONS",
     "TRUNK_ACTIVATIONS",
+    "Box",
     "Colours",
     "Moves",
     "Scaling",
@@ -25,12 +27,14 @@ __all__ = [
     "TrunkLayer",
     "can_fuse",
     "can_gather",
+    "can_resize",
     "can_run_trunk",
     "gather_images",
     "keep_freed_memory",
     "load_library",
     "normalize_batch",
     "processor",
+    "resize_image",
     "run_trunk",
     "scale_and_activate",
     "shift_and_activate",

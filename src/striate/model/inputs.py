@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from striate.data import Preprocessing, decode_image
 from striate.data.names import is_hidden
-from striate.data.resize import fit_array
+from striate.data.resize import fit
 from striate.errors import DataError
 
 IMAGE_ENDINGS = frozenset(
@@ -73,8 +73,7 @@ def decode(source: Source, preprocessing: Preprocessing) -> Image:
             f"an array of {pixels.dtype} {list(pixels.shape)} is no image for this model, which "
             f"takes uint8 (H, W, {channels})"
         )
-    resized: Image = fit_array(image[None], preprocessing)[0]
-    return resized
+    return fit(image, preprocessing)
 
 
 def _files(folder: str) -> Iterator[str]:

@@ -39,7 +39,7 @@ const Kernels* chosen = choose();
 
 extern "C" {
 
-int32_t striate_version(void) { return 3; }
+int32_t striate_version(void) { return 4; }
 
 const char* striate_processor(void) { return chosen->name; }
 
@@ -59,6 +59,7 @@ void striate_norm_infer(const StriateNorm* job) { chosen->norm(NORM_INFER, *job)
 void striate_norm_gradient_sums(const StriateNorm* job) { chosen->norm(NORM_GRADIENT_SUMS, *job); }
 void striate_norm_gradient(const StriateNorm* job) { chosen->norm(NORM_GRADIENT, *job); }
 void striate_gather(const StriateGather* job) { chosen->gather(*job); }
+void striate_resize(const StriateResize* job) { chosen->resize(*job); }
 
 void striate_trunk_sizes(const StriateTrunk* job, int64_t* kept, int64_t* work) {
   chosen->trunk_sizes(*job, kept, work);

@@ -11,6 +11,7 @@ struct Kernels {
   const char* name;
   void (*norm)(NormStep step, const StriateNorm& job);
   void (*gather)(const StriateGather& job);
+  void (*resize)(const StriateResize& job);
   void (*trunk)(TrunkStep step, const StriateTrunk& job);
   void (*trunk_sizes)(const StriateTrunk& job, int64_t* kept, int64_t* work);
 };

@@ -72,6 +72,27 @@ typedef struct {
 
 void striate_gather(const StriateGather* job);
 
+// Which pixels of a row, or of a column, make each pixel of the result.
+typedef struct {
+  int64_t size, most;      // pixels of the result; weights of one
+  const int64_t* first;    // (size), the first pixel of its window ...
+  const int64_t* count;    // (size), ... and how many there are
+  const int32_t* weights;  // (size, most), times 2^22
+} StriateWindows;
+
+// An image of bytes (H, W, C), C 1 or 3, scaled: along its rows, then along its columns.
+typedef struct {
+  int64_t height, width, channels;  // of x
+  StriateWindows across;  // with C = 3 each weight is there four times, and `most` a multiple of 16
+  StriateWindows down;
+  int64_t first_row, rows;  // of x that the result needs
+  const uint8_t* x;
+  uint8_t* between;  // (rows, across.size, C), work space
+  uint8_t* y;        // (down.size, across.size, C)
+} StriateResize;
+
+void striate_resize(const StriateResize* job);
+
 // Convolution with stride 1, activation and pooling.
 typedef struct {
   int64_t channels, height, width;  // of what it takes

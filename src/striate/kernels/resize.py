@@ -1,0 +1,163 @@
+"""Images of bytes scaled with antialiasing, to the same bytes as by Pillow.
+
+Each pixel of the result is a weighted mean over a window, which widens where the image shrinks;
+first along the rows, rounded to bytes, then along the columns.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.kernels.library import load_library
+
+Filter = Literal["bilinear", "bicubic"]
+Box = tuple[float, float, float, float]
+
+LANES = 16  # values of a vector
+UNIT = 1 << 22  # the weight 1
+REACH: dict[Filter, float] = {"bilinear": 1.0, "bicubic": 2.0}  # pixels to each side
+SHARPNESS = -0.5  # the parameter of the cubic
+
+
+class _Windows(ctypes.Structure):
+    """`StriateWindows` of native/striate_kernels.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("size", "most")),
+        *((name, ctypes.c_void_p) for name in ("first", "count", "weights")),
+    )
+
+
+class _Resize(ctypes.Structure):
+    """`StriateResize` of native/striate_kernels.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("height", "width", "channels")),
+        *((name, _Windows) for name in ("across", "down")),
+        *((name, ctypes.c_int64) for name in ("first_row", "rows")),
+        *((name, ctypes.c_void_p) for name in ("x", "between", "y")),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Which pixels along an axis make each pixel of the result.
+
+    Args:
+        first: int64 (n,), the first pixel of each window.
+        count: int64 (n,), how many it has.
+        weights: int32 (n, most), in units of 2^-22; 0 beyond the window.
+    """
+
+    first: NDArray[np.int64]
+    count: NDArray[np.int64]
+    weights: NDArray[np.int32]
+
+    def structure(self) -> _Windows:
+        """For the library; the arrays stay this object's."""
+        size, most = self.weights.shape
+        arrays = {name: getattr(self, name).ctypes.data for name in ("first", "count", "weights")}
+        return _Windows(size=size, most=most, **arrays)
+
+    def in_lanes(self, channels: int) -> Windows:
+        """With each weight as often as a pixel has lanes of a vector, and whole vectors."""
+        lanes = 4 if channels == 3 else 1
+        repeated = np.repeat(self.weights, lanes, axis=1)
+        rest = -repeated.shape[1] % LANES
+        return Windows(self.first, self.count, np.pad(repeated, ((0, 0), (0, rest))))
+
+
+def can_resize(channels: int) -> bool:
+    """Whether `resize_image` takes such images here."""
+    return load_library() is not None and channels in {1, 3}
+
+
+def resize_image(
+    pixels: NDArray[np.uint8], size: tuple[int, int], *, filter: Filter, box: Box | None = None
+) -> NDArray[np.uint8]:
+    """Scale an image; the bytes are those of Pillow's `Image.resize`.
+
+    Args:
+        pixels: uint8 (H, W, C), C-contiguous; C is 1 or 3.
+        size: (h, w) of the result.
+        filter: How pixels are weighted.
+        box: Left, upper, right and lower edge of the part to scale, in pixels; None for all.
+
+    Returns:
+        uint8 (h, w, C).
+    """
+    library = load_library()
+    assert library is not None
+    assert pixels.flags.c_contiguous
+    height, width, channels = pixels.shape
+    left, upper, right, lower = box or (0.0, 0.0, float(width), float(height))
+    across = _row_windows(width, left, right, size[1], filter, channels)
+    down = find_windows(height, upper, lower, size[0], filter)
+    first_row = int(down.first[0])
+    rows = int(down.first[-1] + down.count[-1]) - first_row
+    between = np.empty((rows, size[1], channels), np.uint8)
+    result = np.empty((*size, channels), np.uint8)
+    job = _Resize(
+        height=height,
+        width=width,
+        channels=channels,
+        across=across.structure(),
+        down=down.structure(),
+        first_row=first_row,
+        rows=rows,
+        x=pixels.ctypes.data,
+        between=between.ctypes.data,
+        y=result.ctypes.data,
+    )
+    library.striate_resize(ctypes.byref(job))
+    return result
+
+
+@lru_cache(maxsize=256)
+def find_windows(size: int, start: float, end: float, count: int, filter: Filter) -> Windows:
+    """The windows of `count` pixels over the part from `start` to `end` of an axis.
+
+    The steps and their order are Pillow's, whose edges are in single precision: the weights are
+    equal to the last bit.
+    """
+    start, end = np.float32(start), np.float32(end)
+    scale = float(end - start) / count
+    stretch = max(scale, 1.0)
+    reach = REACH[filter] * stretch
+    centres = float(start) + (np.arange(count) + 0.5) * scale
+    first = (centres - reach + 0.5).astype(np.int64).clip(min=0)
+    last = (centres + reach + 0.5).astype(np.int64).clip(max=size)
+    most = int(np.ceil(reach)) * 2 + 1
+    places = np.arange(most)
+    inside = places < (last - first)[:, None]
+    distances = ((places + first[:, None]) - centres[:, None] + 0.5) * (1 / stretch)
+    weights = np.where(inside, _weigh(np.abs(distances), filter), 0.0)
+    totals = np.zeros(count)
+    for place in places:  # in order, as the last bit depends on it
+        totals += weights[:, place]
+    weights /= np.where(totals == 0, 1.0, totals)[:, None]
+    nearest = np.where(weights < 0, -0.5, 0.5)
+    return Windows(first, last - first, (nearest + weights * UNIT).astype(np.int32))
+
+
+@lru_cache(maxsize=256)
+def _row_windows(
+    size: int, start: float, end: float, count: int, filter: Filter, channels: int
+) -> Windows:
+    return find_windows(size, start, end, count, filter).in_lanes(channels)
+
+
+def _weigh(x: NDArray[np.float64], filter: Filter) -> NDArray[np.float64]:
+    """The weight at a distance of x >= 0 from the centre."""
+    if filter == "bilinear":
+        return np.where(x < 1, 1 - x, 0.0)
+    a = SHARPNESS
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * a
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
