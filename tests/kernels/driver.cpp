@@ -86,7 +86,7 @@ void call_norm(const Shape& shape, int pool, int activation, bool half, bool add
 }
 
 struct Change {
-  bool moves, colours, squares;
+  bool moves, warps, colours, squares;
 };
 
 void call_gather(const Shape& shape, const Change& change, bool half, int64_t missing) {
@@ -94,7 +94,7 @@ void call_gather(const Shape& shape, const Change& change, bool half, int64_t mi
   Block x(stored * shape.size() / b), places(b * 8), down(b * 8), right(b * 8), mirrored(b);
   Block top(b * 8), left(b * 8), y(shape.size() * (half ? 2 : 4) - missing);
   Block table = volume(c * 256, half && !change.colours), matrices = volume(b * c * c, false);
-  Block shares = volume(b, false), weights = volume(c, false);
+  Block shares = volume(b, false), weights = volume(c, false), warps = volume(b * 6, false);
   Block scale = volume(c, false), shift = volume(c, false);
   for (int64_t image = 0; image < b; image++) {
     places.as<int64_t>()[image] = stored - 1 - image;
@@ -112,10 +112,11 @@ void call_gather(const Shape& shape, const Change& change, bool half, int64_t mi
     job.down = down.as<int64_t>(), job.right = right.as<int64_t>();
     job.mirrored = mirrored.as<uint8_t>();
   }
+  job.scale = scale.as<float>(), job.shift = shift.as<float>();
+  if (change.warps) job.warps = warps.as<float>();
   if (change.colours) {
     job.matrices = matrices.as<float>(), job.shares = shares.as<float>();
-    job.weights = weights.as<float>(), job.scale = scale.as<float>();
-    job.shift = shift.as<float>();
+    job.weights = weights.as<float>();
   }
   if (change.squares) job.side = 4, job.top = top.as<int64_t>(), job.left = left.as<int64_t>();
   job.y = y.as<void>();
@@ -167,6 +168,44 @@ void call_trunk(const Shape& shape, int64_t window, int pooling, int activation,
   calls++;
 }
 
+// Windows that overlap as much as can be, of pixels at both ends.
+void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, int64_t columns) {
+  const int64_t lanes = channels == 3 ? 4 : 1, sizes[] = {columns, rows}, whole[] = {width, height};
+  std::vector<Block> blocks;
+  const auto bytes = [&](int64_t count) {
+    blocks.emplace_back(count);
+    return blocks.back().as<uint8_t>();
+  };
+  StriateWindows windows[2];
+  for (int axis = 0; axis < 2; axis++) {
+    const int64_t size = sizes[axis], reach = whole[axis] < 19 ? whole[axis] : 19;
+    const int64_t most = axis ? reach : (reach * lanes + 15) / 16 * 16;
+    int64_t* first = (int64_t*)bytes(size * 8);
+    int64_t* count = (int64_t*)bytes(size * 8);
+    int32_t* weights = (int32_t*)bytes(size * most * 4);
+    for (int64_t j = 0; j < size; j++) {
+      count[j] = reach - j % reach;
+      first[j] = j % 2 ? whole[axis] - count[j] : 0;
+      for (int64_t k = 0; k < most; k++)
+        weights[j * most + k] = (k / (axis ? 1 : lanes) < count[j] ? 1 << 22 : 0) / int32_t(reach);
+    }
+    windows[axis] = {size, most, first, count, weights};
+  }
+  StriateResize job = {height, width, channels, windows[0], windows[1], 0, height};
+  job.x = bytes(height * width * channels);
+  job.between = bytes(height * columns * channels);
+  job.y = bytes(rows * columns * channels);
+  KERNELS.resize(job);
+  calls++;
+}
+
+void call_resizes() {
+  for (int64_t channels : {1, 3})
+    for (int64_t height : {1, 5, 40})
+      for (int64_t width : {1, 2, 6, 33})
+        for (int64_t size : {1, 3, 17}) call_resize(height, width, channels, size, 20 - size);
+}
+
 void call_trunks() {
   for (int64_t images : {1, 16, 33})
     for (int64_t window : {1, 3, 5})
@@ -193,12 +232,13 @@ void call_norms() {
 void call_gathers(int64_t missing) {
   for (int64_t channels : {1, 2, 3, 5})
     for (int64_t images : {1, 4})
-      for (int change = 0; change < 8; change++)
+      for (int change = 0; change < 16; change++)
         for (bool half : {false, true})
           for (const Shape& shape : {Shape{images, 1, 1, channels}, {images, 5, 3, channels},
                                      {images, 16, 16, channels}, {images, 3, 259, channels}}) {
-            const bool colours = (change & 2) && (channels == 1 || channels == 3);
-            call_gather(shape, {bool(change & 1), colours, bool(change & 4)}, half, missing);
+            const int done = channels == 1 || channels == 3 ? change : change & 9;
+            const Change each = {bool(done & 1), bool(done & 2), bool(done & 4), bool(done & 8)};
+            call_gather(shape, each, half, missing);
           }
 }
 
@@ -209,6 +249,7 @@ int main(int count, char**) {
   if (!too_small) {
     call_norms();
     call_trunks();
+    call_resizes();
   }
   call_gathers(too_small ? 1 : 0);
   std::printf("%lld calls\n", (long long)calls);

@@ -1,4 +1,4 @@
-"""The compiled gather of a batch, against the same batch by PyTorch, bit for bit."""
+"""The compiled gather of a batch, against the same batch by PyTorch: bit for bit, but for warps."""
 
 from __future__ import annotations
 
@@ -123,18 +123,59 @@ def test_a_batch_that_is_worth_all_threads_is_that_of_pytorch():
     check(images, THOROUGH, torch.float32)
 
 
-def test_what_is_warped_or_lies_elsewhere_is_left_to_pytorch():
+@settings(deadline=None, max_examples=100)
+@given(
+    augment=AUGMENTATIONS,
+    crop=st.sampled_from([1.0, 0.5, 0.01]),
+    rotate=st.sampled_from([0.0, 5.0, 180.0]),
+    shape=st.tuples(*(st.integers(1, most) for most in (6, 19, 35))),
+    channels=st.sampled_from([1, 3]),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+)
+def test_images_that_are_cropped_and_turned_are_those_of_pytorch_to_rounding(
+    processor, augment, crop, rotate, shape, channels, dtype
+):
+    augment = augment.model_copy(update={"crop": crop, "rotate": rotate})
+    expected, found = (
+        next(make(pixels(*shape, channels), augment, kernels=kernels, dtype=dtype).epoch(1)).images
+        for kernels in (False, True)
+    )
+    # a place is exact to 1e-6 of the image's side, a pixel differs from the next by 4 at most
+    close = {"rtol": 1e-2, "atol": 2e-2} if dtype == torch.bfloat16 else {"rtol": 0, "atol": 1e-3}
+    torch.testing.assert_close(found, expected, **close)
+
+
+def test_warped_images_are_the_same_in_any_batch_by_any_number_of_threads(threads):
+    augment = Augmentation(flip="random", crop=0.3, rotate=20, hue=0.1)
+    images = pixels(12, 300, 21, 3)
+    whole = next(make(images, augment, kernels=True).epoch(2))
+    for part in make(images, augment, kernels=True, batch_size=3).epoch(2):
+        for image, index in zip(part.images, part.indices, strict=True):
+            assert torch.equal(image, whole.images[whole.indices == index][0])
+
+
+def test_a_turn_by_nothing_changes_nothing(processor):
+    images = pixels(3, 17, 300, 3)
+    by_table, sampled = (
+        next(make(images, Augmentation(rotate=turn), kernels=True).epoch(0)).images
+        for turn in (0, 1e-30)
+    )
+    torch.testing.assert_close(sampled, by_table, rtol=0, atol=2e-4)
+
+
+def test_what_lies_elsewhere_is_left_to_pytorch():
+    cropping = Augmentation(crop=0.5)
     assert can_fuse_batches(THOROUGH, channels=3, device=CPU)
-    assert not can_fuse_batches(Augmentation(crop=0.5), channels=3, device=CPU)
-    assert not can_fuse_batches(Augmentation(rotate=5), channels=3, device=CPU)
+    assert can_fuse_batches(cropping, channels=1, device=CPU)
     assert not can_fuse_batches(THOROUGH, channels=3, device=torch.device("meta"))
     assert not can_fuse_batches(THOROUGH, channels=2, device=CPU)
+    assert not can_fuse_batches(cropping, channels=2, device=CPU)
 
 
 @pytest.mark.parametrize(
-    ("augment", "kernels", "compiled"),
-    [(THOROUGH, True, True), (THOROUGH, False, False), (Augmentation(crop=0.5), True, False)],
+    ("channels", "kernels", "compiled"), [(3, True, True), (3, False, False), (2, True, False)]
 )
-def test_batches_choose_by_what_is_asked_for(augment, kernels, compiled):
-    chosen = make(pixels(4, 8, 8, 3), augment, kernels=kernels)._gather
+def test_batches_choose_by_what_is_asked_for(channels, kernels, compiled):
+    augment = Augmentation(crop=0.5)
+    chosen = make(pixels(4, 8, 8, channels), augment, kernels=kernels)._gather
     assert isinstance(getattr(chosen, "__self__", None), FusedGather) == compiled

@@ -5,7 +5,7 @@ import torch
 
 from striate.data.augment import Augmentation
 from striate.data.fused import can_fuse_batches
-from striate.kernels import can_fuse, can_gather, load_library, processor
+from striate.kernels import can_fuse, can_gather, can_resize, load_library, processor
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def test_the_environment_switches_all_operators_off(switched_off):
     assert load_library() is None
     assert processor() == "pytorch"
     assert not can_fuse(torch.zeros(1, 3, 4, 4))
-    assert not can_gather(channels=3, recolours=False)
+    assert not can_gather(channels=3, plain=True)
+    assert not can_resize(3)
     assert not can_fuse_batches(Augmentation(), channels=3, device=torch.device("cpu"))
 
 

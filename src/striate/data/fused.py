@@ -1,7 +1,7 @@
 """Batches by the compiled gather: all that `striate.data.augment` does to pixels in one pass.
 
 The draws are those of `striate.data.augment`, and so are the results: to the last bit, in fp32 and
-in bf16.
+in bf16; to rounding, where images are cropped or turned, and so sampled between their pixels.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from striate.data.augment import (
     colour_maps,
     mirrored,
     shifts,
+    warp_matrices,
 )
 from striate.data.memory import Reader
 from striate.data.normalise import standard_scale, to_tensor
@@ -29,11 +30,10 @@ from striate.kernels import Colours, Moves, Scaling, Squares, can_gather, gather
 
 
 def can_fuse_batches(augment: Augmentation, *, channels: int, device: torch.device) -> bool:
-    """Whether the compiled gather does all that is asked for; images that are warped it leaves."""
+    """Whether the compiled gather does all that is asked for."""
     return (
         device.type == "cpu"
-        and not augment.warps
-        and can_gather(channels=channels, recolours=augment.colours)
+        and can_gather(channels=channels, plain=not (augment.warps or augment.colours))
     )
 
 
@@ -42,7 +42,7 @@ class FusedGather:
 
     Args:
         images: uint8 (N, H, W, C), C-contiguous.
-        augment: What is done to the images; nothing that warps them.
+        augment: What is done to the images.
         mean: C numbers on the 0..1 scale.
         std: C numbers on the 0..1 scale.
         dtype: fp32 or bf16.
@@ -74,9 +74,11 @@ class FusedGather:
 
     def _fill(self, result: Tensor, draws: Draws) -> None:
         augment, size = self._augment, (result.shape[1], result.shape[2])
-        moves = colours = squares = None
+        moves = warps = colours = squares = None
         if augment.moves:
             moves = Moves(*shifts(augment, draws), mirrored(augment, draws))
+        if augment.warps:
+            warps = warp_matrices(augment, draws, size).astype(np.float32)
         if augment.colours:
             maps = colour_maps(augment, draws, channels=result.shape[3])
             colours = Colours(*(values.astype(np.float32) for values in maps))
@@ -88,6 +90,7 @@ class FusedGather:
             result,
             self._scaling,
             moves=moves,
+            warps=warps,
             colours=colours,
             squares=squares,
         )

@@ -25,7 +25,7 @@ class _Gather(ctypes.Structure):
         *(
             (name, ctypes.c_void_p)
             for name in (
-                *("x", "places", "down", "right", "mirrored", "table"),
+                *("x", "places", "down", "right", "mirrored", "warps", "table"),
                 *("matrices", "shares", "weights", "scale", "shift"),
             )
         ),
@@ -85,7 +85,7 @@ class Scaling:
 
     Args:
         table: (C, 256), of the batch's type; where colours change, fp32 on their scale of 0..1.
-        scale: float32 (C,): what colours that were changed are multiplied by ...
+        scale: float32 (C,): what colours that were changed or sampled are multiplied by ...
         shift: float32 (C,): ... and what is added then.
         weights: float32 (C,): of the channels in the brightness.
     """
@@ -96,9 +96,9 @@ class Scaling:
     weights: NDArray[np.float32]
 
 
-def can_gather(*, channels: int, recolours: bool) -> bool:
-    """Whether `gather_images` makes such batches here."""
-    return load_library() is not None and (channels in {1, 3} or not recolours)
+def can_gather(*, channels: int, plain: bool) -> bool:
+    """Whether `gather_images` makes such batches here; plain ones have no warps and no colours."""
+    return load_library() is not None and (channels in {1, 3} or plain)
 
 
 def gather_images(
@@ -108,6 +108,7 @@ def gather_images(
     scaling: Scaling,
     *,
     moves: Moves | None = None,
+    warps: NDArray[np.float32] | None = None,
     colours: Colours | None = None,
     squares: Squares | None = None,
 ) -> None:
@@ -119,6 +120,9 @@ def gather_images(
         result: fp32 or bf16 (B, H, W, C), contiguous, on the CPU: what is written.
         scaling: What the bytes become.
         moves: Where pixels come from; None leaves them in place.
+        warps: float32 (B, 2, 3), C-contiguous: for each place (x, y, 1) in the result a place (x, y)
+            in the moved image, sampled bilinearly and reflected beyond the border; both axes run
+            from -1 at one outer edge to 1 at the other. None for each pixel's own place.
         colours: How colours change; None leaves them.
         squares: What becomes 0; None for nothing.
     """
@@ -137,11 +141,13 @@ def gather_images(
         table=scaling.table.data_ptr(),
         y=result.data_ptr(),
     )
+    _point(job, scale=scaling.scale, shift=scaling.shift)
     if moves is not None:
         _point(job, down=moves.down, right=moves.right, mirrored=moves.mirrored)
+    if warps is not None:
+        _point(job, warps=warps)
     if colours is not None:
-        _point(job, matrices=colours.matrices, shares=colours.shares)
-        _point(job, scale=scaling.scale, shift=scaling.shift, weights=scaling.weights)
+        _point(job, matrices=colours.matrices, shares=colours.shares, weights=scaling.weights)
     if squares is not None:
         _point(job, top=squares.top, left=squares.left)
         job.side = squares.side

@@ -57,6 +57,9 @@ typedef struct {
   const int64_t* down;      // (B), pixel (i, j) comes from (i + down, j + right); null for 0
   const int64_t* right;     // (B)
   const uint8_t* mirrored;  // (B), 1: the columns of the source are counted from the right; or null
+  const float* warps;       // (B, 2, 3), then C is 1 or 3: from a place (x, y, 1) in the result to one
+                            // in the moved image, both axes from -1 to 1 between the outer edges; the
+                            // result is scale * value / 255 + shift; or null
   const void* table;        // (C, 256), what a byte becomes, of y's type; fp32 with matrices
   const float* matrices;  // (B, C, C), then C is 1 or 3: y = clamp(matrix value + offset to 0..1) *
                           // scale + shift; or null
