@@ -245,6 +245,8 @@ def _turned_by(image: Image.Image) -> int:
 
 
 def _turn(image: Image.Image) -> Image.Image:
+    if _turned_by(image) == 1 and image.format != "TIFF":
+        return image  # Pillow would copy it
     with _without_warnings():
         return ImageOps.exif_transpose(image)
 

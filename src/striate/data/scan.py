@@ -19,6 +19,7 @@ from striate.data.preprocessing import Interpolation, Preprocessing, Resize
 from striate.data.problem import Problem
 from striate.data.records import ImageFile
 from striate.data.resize import PHOTO_SIDE, Pixels, choose_size
+from striate.kernels import keep_freed_memory
 
 _INSPECTED = 512  # files whose headers one thread reads at a time
 _MOST_FILES, _MOST_BYTES = 32, 1 << 22  # of pixels, that one thread decodes at a time
@@ -125,6 +126,7 @@ def decode_all(
     def decode(rows: list[int]) -> Chunk:
         return _decode_chunk([(row, files[row]) for row in rows], scan.preprocessing)
 
+    keep_freed_memory()
     height, width = scan.preprocessing.size
     image_bytes = height * width * scan.preprocessing.channels
     length = max(1, min(_MOST_FILES, _MOST_BYTES // image_bytes))

@@ -28,6 +28,8 @@ def is_transparent(image: Image.Image) -> bool:
 def flatten(image: Image.Image, channels: int, background: tuple[int, ...]) -> Image.Image:
     """Bring a decoded image to mode "L" or "RGB", transparent pixels laid on the background.
 
+    One that is so already is returned as it is.
+
     16-bit grey is divided by 257; 32-bit and float pixels by the range that they use, see
     `_as_bytes`.
 
@@ -47,7 +49,7 @@ def flatten(image: Image.Image, channels: int, background: tuple[int, ...]) -> I
         colour = background * 3 if channels == 1 else background
         ground = Image.new("RGBA", image.size, (*colour, 255))
         return Image.alpha_composite(ground, image.convert("RGBA")).convert(mode)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _as_bytes(levels: NDArray[np.generic], mode: str) -> NDArray[np.uint8]:
