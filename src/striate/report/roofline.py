@@ -26,6 +26,7 @@ DOTS = 130  # an inch of a PNG
 MOST_NAMES = 24  # layers that are named; more would lie on top of each other
 MOST_TOGETHER = 3  # names in one place
 NEAR = 1.12  # ratio of intensities below which layers share one name
+NAMES_FOOT = 0.02  # of the chart's height, where the names stand
 PAPER, INK, SOFT, FAINT = "#fcfbf8", "#1d1c19", "#6a665d", "#cfcabd"
 MARKS = {
     "forward": ("o", "#3f6fb5"),
@@ -138,9 +139,10 @@ def _draw_roofs(axes: Axes, bench: Bench, low: float, high: float) -> None:
         )
         axes.annotate(
             f"{precision} product {_rate(level)}FLOP/s",
-            (max(low, corner), level),
-            xytext=(8, 4),
+            (high, level),
+            xytext=(-3, 4),
             textcoords="offset points",
+            ha="right",
             fontsize=8.5,
             color=INK if own else SOFT,
         )
@@ -180,10 +182,11 @@ def _draw_layers(axes: Axes, layers: Sequence[LayerPhase]) -> None:
             axes.annotate(
                 names_together,
                 (x, y),
-                xytext=(0, -7),
-                textcoords="offset points",
+                xytext=(x, NAMES_FOOT),
+                textcoords=("data", "axes fraction"),
+                arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkB": 4},
                 ha="center",
-                va="top",
+                va="bottom",
                 fontsize=7.5,
                 color=SOFT,
                 rotation=90,
@@ -191,7 +194,7 @@ def _draw_layers(axes: Axes, layers: Sequence[LayerPhase]) -> None:
 
 
 def _names(layers: Iterable[LayerPhase]) -> list[tuple[str, float, float]]:
-    """Where the layers' names stand: under their lowest marks, one name for those at one place."""
+    """The layers' names, and their lowest marks; one name for those at one place."""
     lowest: dict[str, float] = defaultdict(lambda: math.inf)
     places: dict[str, float] = {}
     for part in layers:
@@ -269,7 +272,7 @@ def _intensities(bench: Bench) -> tuple[float, float]:
 
 
 def _rates(bench: Bench) -> tuple[float, float]:
-    """The ends of the other axis, with room for names under the points."""
+    """The ends of the other axis, with room for the names below the points."""
     found = [bench.flop_rate, *(part.phase.flop_rate for part in bench.layers)]
     roofs = bench.ceilings.fp32_flop, bench.ceilings.bf16_flop
     return min(found) / 4, 1.8 * max(*found, *roofs)
