@@ -43,7 +43,12 @@ def test_any_image_is_scaled_as_by_pillow(
     if edges is not None:
         left, top, across, down = edges
         left, top = left * (width - 1), top * (height - 1)
-        box = (left, top, left + 1 + across * (width - 1 - left), top + 1 + down * (height - 1 - top))
+        box = (
+            left,
+            top,
+            left + 1 + across * (width - 1 - left),
+            top + 1 + down * (height - 1 - top),
+        )
     with pytest.MonkeyPatch.context() as patch:
         expected = by_pillow(patch, pixels, size, interpolation, box)
     found = resize_image(pixels, size, filter=interpolation, box=box)

@@ -31,9 +31,8 @@ from striate.kernels import Colours, Moves, Scaling, Squares, can_gather, gather
 
 def can_fuse_batches(augment: Augmentation, *, channels: int, device: torch.device) -> bool:
     """Whether the compiled gather does all that is asked for."""
-    return (
-        device.type == "cpu"
-        and can_gather(channels=channels, plain=not (augment.warps or augment.colours))
+    return device.type == "cpu" and can_gather(
+        channels=channels, plain=not (augment.warps or augment.colours)
     )
 
 

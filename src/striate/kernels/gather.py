@@ -120,9 +120,9 @@ def gather_images(
         result: fp32 or bf16 (B, H, W, C), contiguous, on the CPU: what is written.
         scaling: What the bytes become.
         moves: Where pixels come from; None leaves them in place.
-        warps: float32 (B, 2, 3), C-contiguous: for each place (x, y, 1) in the result a place (x, y)
-            in the moved image, sampled bilinearly and reflected beyond the border; both axes run
-            from -1 at one outer edge to 1 at the other. None for each pixel's own place.
+        warps: float32 (B, 2, 3), C-contiguous: for each place (x, y, 1) in the result a place
+            (x, y) in the moved image, sampled bilinearly and reflected beyond the border; both axes
+            run from -1 at one outer edge to 1 at the other. None for each pixel's own place.
         colours: How colours change; None leaves them.
         squares: What becomes 0; None for nothing.
     """

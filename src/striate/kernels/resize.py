@@ -126,11 +126,11 @@ def find_windows(size: int, start: float, end: float, count: int, filter: Filter
     The steps and their order are Pillow's, whose edges are in single precision: the weights are
     equal to the last bit.
     """
-    start, end = np.float32(start), np.float32(end)
-    scale = float(end - start) / count
+    edges = np.array([start, end], np.float32)
+    start, scale = float(edges[0]), float(edges[1] - edges[0]) / count
     stretch = max(scale, 1.0)
     reach = REACH[filter] * stretch
-    centres = float(start) + (np.arange(count) + 0.5) * scale
+    centres = start + (np.arange(count) + 0.5) * scale
     first = (centres - reach + 0.5).astype(np.int64).clip(min=0)
     last = (centres + reach + 0.5).astype(np.int64).clip(max=size)
     most = int(np.ceil(reach)) * 2 + 1

@@ -25,6 +25,7 @@ from striate.model.file import (
 )
 from striate.model.inputs import Image, Item, Source, decode, expand
 from striate.nets import Net, NetModule
+from striate.nets.prediction import Predictor
 
 PIXELS_PER_BATCH = 2**20  # a batch of 1024 images of 32x32, of 20 images of 224x224
 MAX_BATCH = 1024
@@ -103,6 +104,7 @@ class Model:
     preprocessing: Preprocessing
     temperature: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict, repr=False)
+    _prepared: tuple[NetModule, Predictor] | None = field(default=None, init=False, repr=False)
 
     def save(self, path: str | Path) -> str:
         """Write the model to one file, atomically: the old file stays until the new one is whole.
@@ -152,14 +154,14 @@ class Model:
             DataError: the images are of another shape or dtype.
         """
         self._check(images)
+        predictor = self._predictor()
         step = batch_size or self.batch_size
         logits = np.empty((len(images), len(self.classes)), dtype=np.float32)
         with self._inference(precision) as device:
             for start in range(0, len(images), step):
                 pixels = torch.from_numpy(np.array(images[start : start + step])).to(device)
-                outputs = self.module(
-                    to_tensor(pixels, self.preprocessing.mean, self.preprocessing.std)
-                )
+                normalised = to_tensor(pixels, self.preprocessing.mean, self.preprocessing.std)
+                outputs = predictor(normalised, precision)
                 logits[start : start + step] = outputs.float().cpu().numpy()
         return logits
 
@@ -188,7 +190,9 @@ class Model:
         sources = expand(items)
         with ThreadPoolExecutor(DECODERS) as pool:
             while batch := list(itertools.islice(sources, self.batch_size)):
-                yield from self._predict_batch(batch, list(pool.map(self._decode, batch)))
+                # One image would wait longer for a thread than it takes.
+                each = pool.map if len(batch) > 1 else map
+                yield from self._predict_batch(batch, list(each(self._decode, batch)))
 
     @property
     def batch_size(self) -> int:
@@ -218,6 +222,12 @@ class Model:
                 label = max(probabilities, key=probabilities.__getitem__)
                 yield Prediction(source.path, label, probabilities[label], probabilities)
 
+    def _predictor(self) -> Predictor:
+        """The module's function, prepared at the first call."""
+        if self._prepared is None or self._prepared[0] is not self.module:
+            self._prepared = self.module, Predictor(self.module)
+        return self._prepared[1]
+
     def _check(self, images: Image) -> None:
         if images.dtype != np.uint8 or images.shape[1:] != self.input:
             raise DataError(
@@ -227,11 +237,12 @@ class Model:
 
     @contextmanager
     def _inference(self, precision: str) -> Iterator[torch.device]:
-        """Evaluation mode, without gradients; gives the weights' device, restores the mode."""
+        """Evaluation mode, without gradients; gives the weights' device, restores the modes."""
         held = next(itertools.chain(self.module.parameters(), self.module.buffers()), None)
         device = torch.device("cpu") if held is None else held.device
-        training = self.module.training
-        self.module.eval()
+        training = [layer for layer in self.module.modules() if layer.training]
+        for layer in training:
+            layer.training = False
         try:
             with (
                 torch.inference_mode(),
@@ -239,7 +250,8 @@ class Model:
             ):
                 yield device
         finally:
-            self.module.train(training)
+            for layer in training:
+                layer.training = True
 
 
 def load_model(path: str | Path) -> Model:

@@ -75,7 +75,10 @@ class NetModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) float -> (N, K) logits, or (N, C', H', W') if the net ends in a volume."""
-        x = self.layers(x)
+        return self.finish(self.layers(x))
+
+    def finish(self, x: Tensor) -> Tensor:
+        """What the last layer gives, flat where it has one position."""
         return x.flatten(1) if self._flatten else x
 
     def stages(self, x: Tensor) -> dict[str, Tensor]:
