@@ -2,8 +2,9 @@
 
     python sklearn_mlp.py ARRAYS [--batch 200]
 
-Answers `{"images": n, ...}` with passes over the images, `{"seed": s}` with the page's ten passes
-and the accuracy on the test images. Its linear algebra is NumPy's.
+Answers `{"images": n, ...}` with passes over the images in fp32, which is its fastest;
+`{"seed": s}` with the page's ten passes, in float64 as on the page, and the accuracy on the test
+images. Its linear algebra is NumPy's.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Arm:
     def __init__(self, arrays: str, batch: int) -> None:
         with np.load(arrays) as held:
             self.arrays = {name: held[name] for name in held.files}
-        self.images = self._flat("images")
+        self.images = self._flat("images", np.float32)
         self.labels = self.arrays["labels"]
         self.batch = batch
         self.running = self._classifier(seed=1, passes=1, warm_start=True)
@@ -35,10 +36,11 @@ class Arm:
         """Some passes over the images, or a whole run."""
         if images:
             return timed_steps(self._pass, images=images, seconds=seconds)
+        images, test_images = (self._flat(name, np.float64) for name in ("images", "test_images"))
         start = time.perf_counter()
-        classifier = self._classifier(seed=seed, passes=PASSES).fit(self.images, self.labels)
+        classifier = self._classifier(seed=seed, passes=PASSES).fit(images, self.labels)
         trained = time.perf_counter()
-        accuracy = classifier.score(self._flat("test_images"), self.arrays["test_labels"])
+        accuracy = classifier.score(test_images, self.arrays["test_labels"])
         tested = time.perf_counter()
         return {"accuracy": accuracy, "seconds": trained - start, "test_seconds": tested - trained}
 
@@ -58,9 +60,9 @@ class Arm:
         self.running.fit(self.images, self.labels)
         return len(self.labels)
 
-    def _flat(self, name: str) -> np.ndarray:
+    def _flat(self, name: str, dtype: type[np.floating]) -> np.ndarray:
         images = self.arrays[name]
-        return images.reshape(len(images), -1) / np.float32(255)
+        return images.reshape(len(images), -1) / dtype(255)
 
 
 def main() -> None:
