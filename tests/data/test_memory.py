@@ -1,5 +1,9 @@
 """Large memory maps: read a part at a time, and let go again."""
 
+import ctypes
+import mmap
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +133,39 @@ def test_batches_of_a_large_map_are_those_of_the_array(kernels, mapped, small_st
     for whole, part in zip(*(batches.epoch(1) for batches in made), strict=True):
         assert torch.equal(whole.images, part.images)
         assert torch.equal(whole.indices, part.indices)
+
+
+def resident(path, place, size):
+    """Whether the system holds an image of the file, of `size` bytes, in memory."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as whole:
+        address = np.frombuffer(whole, np.uint8).ctypes.data
+        start = (128 + place * size) // mmap.PAGESIZE * mmap.PAGESIZE
+        length = 128 + (place + 1) * size - start
+        pages = np.zeros(-(-length // mmap.PAGESIZE), np.uint8)
+        assert libc.mincore(ctypes.c_void_p(address + start), ctypes.c_size_t(length),
+                            ctypes.c_void_p(pages.ctypes.data)) == 0  # fmt: skip
+    return bool((pages & 1).all())
+
+
+@needs_smaps
+def test_what_is_expected_is_read_meanwhile(tmp_path, small_steps):
+    path = tmp_path / "images.npy"
+    np.save(path, IMAGES)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    size = IMAGES[0].nbytes
+    if resident(path, 300, size):
+        pytest.skip("this file system keeps its files in memory")
+    Reader(np.load(path, mmap_mode="r")).expect(np.array([300, 7]))
+    end = time.monotonic() + 10
+    while not (resident(path, 300, size) and resident(path, 7, size)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert not resident(path, 599, size)
+
+
+def test_nothing_is_asked_for_of_an_array_or_a_small_map(mapped):
+    Reader(IMAGES).expect(np.arange(4))
+    Reader(mapped).expect(np.arange(4))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -80,6 +79,7 @@ class Batches:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     kernels: bool = True
+    _reader: Reader = field(init=False, repr=False)
     _gather: Callable[[Draws], Tensor] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -92,6 +92,7 @@ class Batches:
             )
         # A memory map becomes the plain array over the same memory, which is quicker to index.
         object.__setattr__(self, "images", np.ascontiguousarray(self.images))
+        object.__setattr__(self, "_reader", Reader(self.images))
         object.__setattr__(self, "_gather", self._choose_gather())
 
     @property
@@ -103,11 +104,15 @@ class Batches:
         """Give the batches of an epoch in turn, from batch `start` on."""
         order = ordering(self.seed, epoch, self.indices)
         for step in range(start, self.steps):
-            together = order[step * self.together : (step + 1) * self.together]
-            first, last = (
-                len(together) * rank // self.world for rank in (self.rank, self.rank + 1)
-            )
-            yield self._make(Draws(self.seed, epoch, together[first:last]))
+            batch = self._make(Draws(self.seed, epoch, self._share(order, step)))
+            self._reader.expect(self._share(order, step + 1))
+            yield batch
+
+    def _share(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+        """This process's part of a batch; of none after the last."""
+        together = order[step * self.together : (step + 1) * self.together]
+        first, last = (len(together) * rank // self.world for rank in (self.rank, self.rank + 1))
+        return together[first:last]
 
     @property
     def together(self) -> int:
@@ -126,14 +131,14 @@ class Batches:
         channels = self.images.shape[3]
         if self.kernels and can_fuse_batches(self.augment, channels=channels, device=self.device):
             return FusedGather(
-                self.images, self.augment, mean=self.mean, std=self.std, dtype=self.dtype
+                self._reader, self.augment, mean=self.mean, std=self.std, dtype=self.dtype
             ).gather
-        return partial(self._gather_step_by_step, Reader(self.images))
+        return self._gather_step_by_step
 
-    def _gather_step_by_step(self, reader: Reader, draws: Draws) -> Tensor:
+    def _gather_step_by_step(self, draws: Draws) -> Tensor:
         gathered = [
             gather_augmented(self.images, self.augment, replace(draws, index=part))
-            for part in reader.portions(draws.index)
+            for part in self._reader.portions(draws.index)
         ]
         whole = gathered[0] if len(gathered) == 1 else np.concatenate(gathered)
         pixels = self._send(torch.from_numpy(whole))

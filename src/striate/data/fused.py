@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.augment import (
@@ -40,7 +39,7 @@ class FusedGather:
     """Gathers, augments and normalises batches in one pass over their pixels.
 
     Args:
-        images: uint8 (N, H, W, C), C-contiguous.
+        reader: Of the images.
         augment: What is done to the images.
         mean: C numbers on the 0..1 scale.
         std: C numbers on the 0..1 scale.
@@ -49,22 +48,21 @@ class FusedGather:
 
     def __init__(
         self,
-        images: NDArray[np.uint8],
+        reader: Reader,
         augment: Augmentation,
         *,
         mean: Sequence[float],
         std: Sequence[float],
         dtype: torch.dtype,
     ) -> None:
-        self._images = images
+        self._reader = reader
         self._augment = augment
         self._dtype = dtype
-        self._reader = Reader(images)
         self._scaling = _scaling(augment, mean, std, dtype)
 
     def gather(self, draws: Draws) -> Tensor:
         """Make a batch: (B, C, H, W) in channels_last memory."""
-        result = torch.empty((len(draws.index), *self._images.shape[1:]), dtype=self._dtype)
+        result = torch.empty((len(draws.index), *self._reader.images.shape[1:]), dtype=self._dtype)
         start = 0
         for part in self._reader.portions(draws.index):
             self._fill(result[start : start + len(part)], replace(draws, index=part))
@@ -84,7 +82,7 @@ class FusedGather:
         if augment.cutout > 0:
             squares = Squares(*blanked_corners(augment, draws, size), augment.cutout)
         gather_images(
-            self._images,
+            self._reader.images,
             draws.index,
             result,
             self._scaling,

@@ -1,4 +1,4 @@
-"""Reading a memory-mapped array without keeping it in memory."""
+"""Reading a memory-mapped array: ahead of time, and without keeping it in memory."""
 
 from __future__ import annotations
 
@@ -36,10 +36,13 @@ class Reader:
 
     Args:
         images: uint8 (N, ...), an array or a memory map.
+
+    Attributes:
+        images: The same, as a plain array.
     """
 
     def __init__(self, images: NDArray[np.uint8]) -> None:
-        self._images = images
+        self.images = np.asarray(images)  # of a map the array over the same memory
         self._held = 0
         self._most: int | None = None  # images between two releases; None for any number
         if images.nbytes > MOST_HELD and _map_below(images) is not None:
@@ -47,8 +50,24 @@ class Reader:
 
     def take(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Copy the images at `places`, int64 (B,): uint8 (B, ...)."""
-        parts = [self._images[part] for part in self.portions(places)]
+        parts = [self.images[part] for part in self.portions(places)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def expect(self, places: NDArray[np.int64]) -> None:
+        """Ask the system to read the images at `places` from the disk meanwhile.
+
+        Of a large memory map alone: a small one stays in memory once it has been read.
+        """
+        large = self._most is not None and self.images.flags.c_contiguous
+        mapped = _map_below(self.images) if large else None
+        if mapped is None or not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        before = self.images.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
+        size = self.images[0].nbytes
+        for place in places.tolist():
+            start = before + place * size
+            page = start // mmap.PAGESIZE * mmap.PAGESIZE
+            mapped.madvise(mmap.MADV_WILLNEED, page, start + size - page)
 
     def portions(self, places: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Cut `places` into parts that may be read at once; pages are let go between two of them.
@@ -61,7 +80,7 @@ class Reader:
         for start in range(0, max(1, len(places)), self._most):
             part = places[start : start + self._most]
             if self._held + len(part) > self._most:
-                release_pages(self._images)
+                release_pages(self.images)
                 self._held = 0
             self._held += len(part)
             yield part
