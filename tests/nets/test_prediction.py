@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -130,3 +131,19 @@ def test_without_the_operator_of_the_compiler(monkeypatch):
     with torch.inference_mode():
         found = Predictor(module)(images[:2], "fp32")
         torch.testing.assert_close(found, module(images[:2]), rtol=1e-4, atol=1e-4)
+
+
+def test_threads_with_batches_of_other_sizes_do_not_disturb_each_other():
+    module, images = trained(NETS["residual"])
+    predictor = Predictor(module)
+    with torch.inference_mode():
+        expected = module(images)
+
+    def ask(count):
+        with torch.inference_mode():
+            return predictor(images[:count], "fp32")
+
+    with ThreadPoolExecutor(4) as pool:
+        counts = [1, 2, 5, FEW_IMAGES, FEW_IMAGES + 4] * 20
+        for count, found in zip(counts, pool.map(ask, counts), strict=True):
+            torch.testing.assert_close(found, expected[:count], rtol=1e-4, atol=1e-4)

@@ -9,6 +9,8 @@ For few images the weights lie as the processor's products take them.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -139,6 +141,12 @@ def _left(chain: FusedChain, prepared: dict[str, nn.Module]) -> dict[str, Fusion
     return left
 
 
+class _Weights(NamedTuple):
+    shape: tuple[int, ...]
+    weight: Tensor
+    bias: Tensor | None
+
+
 class PreparedConvolution(nn.Module):
     """A convolution with the norm and the activation after it.
 
@@ -164,22 +172,21 @@ class PreparedConvolution(nn.Module):
         self._post_operation = ("none", "")
         if activation is not None:
             self._post_operation = POST_OPERATIONS[type(activation)]
-        self._laid_out_for: tuple[int, ...] | None = None
-        self._weight: Tensor | None = None
-        self._bias: Tensor | None = None
+        self._weights: _Weights | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K, H', W') of the type that was asked for."""
         x = x.to(self.dtype)
         options = self.convolution
         shape = tuple(x.shape) if len(x) <= FEW_IMAGES and _can_lay_out(x) else ()
-        if shape != self._laid_out_for:
-            self._lay_out(shape)
+        weights = self._weights  # another thread may put others in their place
+        if weights is None or weights.shape != shape:
+            weights = self._weights = self._lay_out(shape)
         if not shape:
             y = F.conv2d(
                 x,
-                self._weight,  # type: ignore[arg-type] # laid out above
-                self._bias,
+                weights.weight,
+                weights.bias,
                 options.stride,
                 options.padding,  # type: ignore[arg-type] # numbers, in this project
                 options.dilation,
@@ -191,8 +198,8 @@ class PreparedConvolution(nn.Module):
         name, algorithm = self._post_operation
         activated: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x,
-            self._weight,
-            self._bias,
+            weights.weight,
+            weights.bias,
             options.padding,
             options.stride,
             options.dilation,
@@ -203,8 +210,8 @@ class PreparedConvolution(nn.Module):
         )
         return activated
 
-    def _lay_out(self, shape: tuple[int, ...]) -> None:
-        """Take the weights for images of a shape; () for any, as PyTorch lays them out."""
+    def _lay_out(self, shape: tuple[int, ...]) -> _Weights:
+        """The weights for images of a shape; () for any, as PyTorch lays them out."""
         options = self.convolution
         weight, bias = options.weight.detach(), options.bias
         if self.norm is not None:
@@ -225,9 +232,7 @@ class PreparedConvolution(nn.Module):
                 options.groups,
                 list(shape),
             )
-        self._weight = weight
-        self._bias = None if bias is None else bias.detach().to(self.dtype)
-        self._laid_out_for = shape
+        return _Weights(shape, weight, None if bias is None else bias.detach().to(self.dtype))
 
 
 def _can_lay_out(x: Tensor) -> bool:
