@@ -188,7 +188,7 @@ class PreparedConvolution(nn.Module):
                 weights.weight,
                 weights.bias,
                 options.stride,
-                options.padding,  # type: ignore[arg-type] # numbers, in this project
+                options.padding,
                 options.dilation,
                 options.groups,
             )
