@@ -108,13 +108,13 @@ class RunningArm:
 
 
 def limits(threads: int) -> dict[str, str]:
-    """Variables of an arm: so many threads, which sleep while they wait, and no GPU.
+    """Variables of an arm: so many threads, and no GPU.
 
-    ARMS_WAIT_POLICY=default leaves it to the libraries how their threads wait: for some
-    milliseconds they then spin, which is faster on a machine that has nothing else to do.
+    How threads wait is left to the libraries, as users have it: for some milliseconds they spin,
+    which is faster on a machine that has nothing else to do. ARMS_WAIT_POLICY=PASSIVE lets them
+    sleep at once, for one that has.
     """
     number = str(threads)
-    policy = os.environ.get("ARMS_WAIT_POLICY", "PASSIVE")
     return {
         "OMP_NUM_THREADS": number,
         "MKL_NUM_THREADS": number,
@@ -122,7 +122,7 @@ def limits(threads: int) -> dict[str, str]:
         "TF_NUM_INTRAOP_THREADS": number,
         "TF_NUM_INTEROP_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "OMP_WAIT_POLICY": "" if policy == "default" else policy,
+        "OMP_WAIT_POLICY": os.environ.get("ARMS_WAIT_POLICY", ""),
         "CUDA_VISIBLE_DEVICES": "-1",
         "PYTHONPATH": str(FOLDER / "peers"),  # where `serving` is
     }

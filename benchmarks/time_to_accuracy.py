@@ -112,14 +112,15 @@ def whitened(widths: tuple[int, ...]) -> str:
 
 
 # Convolutions without normalisation, which run as one operator, from PyTorch's initial weights.
-SMALL = "conv5-{} relu maxpool2 conv5-{} relu maxpool2 fc-{} relu fc-10"
+TWO = "conv5-6p0 relu maxpool2 conv5-16p0 relu maxpool2 fc-64 relu fc-10"
+THREE = "conv3-8p0 relu maxpool2 conv3-24p0 relu conv3-32p0 relu maxpool2 fc-64 relu fc-10"
 PLAIN = {"batch": 256, "label_smoothing": 0.1}
 FAST = {"initialize.name": "torch", "optimizer.lr": 0.6}
 SLOW = {"initialize.name": "torch", "optimizer.lr": 0.4}
 COLOUR = {"flip": "alternating", "views": 2, "precision": "bf16"}
 GOALS = (
-    Goal("mnist", 0.99, (), 1, translate=0, net=SMALL.format(8, 16, 64), **PLAIN, settings=FAST),
-    Goal("mnist", 0.995, (), 4, translate=1, net=SMALL.format(16, 32, 128), **PLAIN, settings=SLOW),
+    Goal("mnist", 0.99, (), 1, translate=0, net=TWO, **PLAIN, settings=FAST),
+    Goal("mnist", 0.995, (), 6, translate=1, net=THREE, **PLAIN, settings=SLOW),
     Goal("fashion-mnist", 0.93, (32, 96, 96), 6, flip="alternating", views=2),
     Goal("cifar10", 0.90, (32, 64, 128), 5, **COLOUR),
     Goal("cifar10", 0.93, (64, 128, 128), 8, **COLOUR),
