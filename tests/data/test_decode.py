@@ -68,6 +68,23 @@ def test_exif_rotation_is_applied(kind: str, orientation: int, tmp_path: Path) -
         assert ("exif-rotation" in facts.notes) == (orientation != 1)
 
 
+def test_an_orientation_in_xmp_alone_is_applied() -> None:
+    pixels = np.zeros((8, 24, 3), np.uint8)
+    pixels[:, 12:] = 255
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    content = encoded(Image.fromarray(pixels), "PNG", pnginfo=info)
+    upright = decode_image(content, Preprocessing(size=(24, 8), channels=3))
+    np.testing.assert_array_equal(upright, pixels.transpose(1, 0, 2))
+
+
+def test_a_very_long_image_is_refused() -> None:
+    content = encoded(Image.new("L", (70_000, 1)), "PNG")
+    with pytest.raises(DataError, match="70000 x 1 has a side above 65536"):
+        decode_image(content, Preprocessing(size=(4, 4), channels=1))
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_scaling_in_the_decoder_costs_no_quality(orientation: int) -> None:
     """Against decoding in full and then scaling: the difference is that of rounding."""

@@ -169,3 +169,20 @@ def test_what_is_expected_is_read_meanwhile(tmp_path, small_steps):
 def test_nothing_is_asked_for_of_an_array_or_a_small_map(mapped):
     Reader(IMAGES).expect(np.arange(4))
     Reader(mapped).expect(np.arange(4))
+
+
+def test_each_next_batch_is_expected(mapped, monkeypatch):
+    expected = []
+    monkeypatch.setattr(Reader, "expect", lambda self, places: expected.append(places.tolist()))
+    batches = Batches(
+        mapped,
+        np.zeros(600, np.int64),
+        np.arange(600),
+        batch_size=250,
+        seed=0,
+        mean=(0.5,) * 3,
+        std=(0.2,) * 3,
+    )
+    seen = [batch.indices.tolist() for batch in batches.epoch(0)]
+    assert len(seen) == 2  # 100 images are left over, and not asked for
+    assert expected == seen[1:]

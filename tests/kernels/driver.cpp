@@ -169,7 +169,8 @@ void call_trunk(const Shape& shape, int64_t window, int pooling, int activation,
 }
 
 // Windows that overlap as much as can be, of pixels at both ends.
-void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, int64_t columns) {
+void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, int64_t columns,
+                 bool part) {
   const int64_t lanes = channels == 3 ? 4 : 1, sizes[] = {columns, rows}, whole[] = {width, height};
   std::vector<Block> blocks;
   const auto bytes = [&](int64_t count) {
@@ -185,15 +186,16 @@ void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, 
     int32_t* weights = (int32_t*)bytes(size * most * 4);
     for (int64_t j = 0; j < size; j++) {
       count[j] = reach - j % reach;
-      first[j] = j % 2 ? whole[axis] - count[j] : 0;
+      first[j] = j % 2 || (axis && part) ? whole[axis] - count[j] : 0;
       for (int64_t k = 0; k < most; k++)
         weights[j * most + k] = (k / (axis ? 1 : lanes) < count[j] ? 1 << 22 : 0) / int32_t(reach);
     }
     windows[axis] = {size, most, first, count, weights};
   }
-  StriateResize job = {height, width, channels, windows[0], windows[1], 0, height};
+  const int64_t skipped = part ? height - (height < 19 ? height : 19) : 0;
+  StriateResize job = {height, width, channels, windows[0], windows[1], skipped, height - skipped};
   job.x = bytes(height * width * channels);
-  job.between = bytes(height * columns * channels);
+  job.between = bytes(job.rows * columns * channels);
   job.y = bytes(rows * columns * channels);
   KERNELS.resize(job);
   calls++;
@@ -203,7 +205,9 @@ void call_resizes() {
   for (int64_t channels : {1, 3})
     for (int64_t height : {1, 5, 40})
       for (int64_t width : {1, 2, 6, 33})
-        for (int64_t size : {1, 3, 17}) call_resize(height, width, channels, size, 20 - size);
+        for (int64_t size : {1, 3, 17})
+          for (bool part : {false, true})
+            call_resize(height, width, channels, size, 20 - size, part);
 }
 
 void call_trunks() {

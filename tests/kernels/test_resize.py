@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import striate.data.resize as by_policy
 from striate.data import Preprocessing
@@ -68,3 +69,12 @@ def test_a_photo_is_fitted_alike(processor, monkeypatch, resize, shape):
 def test_images_of_other_channels_are_left_to_pillow():
     pixels = np.zeros((5, 6, 4), np.uint8)
     assert by_policy._scale(pixels, (2, 3), "bilinear").shape == (2, 3, 4)
+
+
+@pytest.mark.parametrize("shape", [(375, 500), (128, 300), (60, 60)])
+def test_wide_images_are_scaled_as_by_pillow_in_one_call(shape):
+    """Those for which it, in every version, begins with the rows."""
+    pixels = np.random.default_rng(2).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    by_pillow = Image.fromarray(pixels).resize((48, 40), Image.Resampling.BICUBIC)
+    found = resize_image(pixels, (40, 48), filter="bicubic")
+    np.testing.assert_array_equal(found, np.asarray(by_pillow))

@@ -1,6 +1,8 @@
 """The saved model: the same predictions after a trip through its file, on any way in."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -245,3 +247,13 @@ def test_any_classes_and_provenance_come_back(tmp_path_factory, classes, tempera
     assert loaded.temperature == temperature
     assert loaded.preprocessing == preprocessing
     assert loaded.provenance == provenance
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_model_that_has_predicted_can_be_copied(copied):
+    net = parse_net("input 8x8x3 conv3-4 bn relu conv3-4 relu fc-2")
+    preprocessing = Preprocessing(size=(8, 8), channels=3)
+    model = Model(net=net, module=net.build(), classes=("a", "b"), preprocessing=preprocessing)
+    image = np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3)
+    expected = model.logits(image)
+    np.testing.assert_allclose(copied(model).logits(image), expected, rtol=1e-5)

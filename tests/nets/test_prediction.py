@@ -97,6 +97,7 @@ def test_the_net_itself_stays_as_it_is():
     with torch.inference_mode():
         Predictor(module)(images, "fp32")
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    assert not any(part.training for part in module.modules())
     assert [n for n, _ in module.named_modules()] == [
         n for n, _ in parse_net(NETS["residual"]).build().named_modules()
     ]
@@ -147,3 +148,59 @@ def test_threads_with_batches_of_other_sizes_do_not_disturb_each_other():
         counts = [1, 2, 5, FEW_IMAGES, FEW_IMAGES + 4] * 20
         for count, found in zip(counts, pool.map(ask, counts), strict=True):
             torch.testing.assert_close(found, expected[:count], rtol=1e-4, atol=1e-4)
+
+
+def same(predictor, module, images):
+    with torch.inference_mode():
+        torch.testing.assert_close(predictor(images, "fp32"), module(images), rtol=1e-4, atol=1e-4)
+
+
+def test_an_exchanged_layer_counts():
+    module, images = trained(NETS["residual"])
+    predictor = Predictor(module)
+    same(predictor, module, images)
+    module.layers.fc1 = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 2)).eval()
+    same(predictor, module, images)
+    module.layers.conv1 = torch.nn.Conv2d(3, 8, 3, padding=1, padding_mode="reflect")
+    same(predictor, module, images)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("conv1", torch.nn.Conv2d(3, 8, 3, padding=1, padding_mode="circular")),
+        ("conv1", torch.nn.Conv2d(3, 8, 3, padding="same")),
+        ("bn1", torch.nn.BatchNorm2d(8, affine=False).eval()),
+        ("bn1", torch.nn.BatchNorm2d(8, track_running_stats=False).eval()),
+        ("gelu1", torch.nn.GELU("tanh")),
+    ],
+)
+@pytest.mark.parametrize("count", [1, FEW_IMAGES + 4])
+def test_a_layer_of_another_kind_runs_as_it_is(name, layer, count):
+    module, images = trained("input 8x8x3 conv3-8 bn gelu conv3-8 fc-5")
+    setattr(module.layers, name, layer)
+    same(Predictor(module), module, images[:count])
+
+
+def test_a_module_in_training_runs_as_it_is():
+    module, images = trained(NETS["residual"])
+    module.train()
+    predictor = Predictor(module)
+    before = module.get_buffer("layers.bn1.running_mean").clone()
+    predictor(images, "fp32")
+    assert not torch.equal(before, module.get_buffer("layers.bn1.running_mean"))
+    assert all(part.training for part in module.modules())
+
+
+def test_whoever_listens_to_all_layers_hears_them():
+    module, images = trained(NETS["residual"])
+    predictor, seen = Predictor(module), []
+    same(predictor, module, images)
+    handle = torch.nn.modules.module.register_module_forward_hook(
+        lambda layer, *_: seen.append(type(layer))
+    )
+    try:
+        predictor(images, "fp32")
+    finally:
+        handle.remove()
+    assert torch.nn.BatchNorm2d in seen

@@ -58,7 +58,7 @@ class Batches:
         device: Where the batches go. The pixels travel as uint8, and are worked on there.
         dtype: The floating type of the images.
         kernels: Whether a compiled operator may do the work, where it can; the numbers are the
-            same.
+            same, but for rounding where images are cropped or turned.
 
     Raises:
         DataError: If the arrays do not fit each other.
@@ -105,11 +105,12 @@ class Batches:
         order = ordering(self.seed, epoch, self.indices)
         for step in range(start, self.steps):
             batch = self._make(Draws(self.seed, epoch, self._share(order, step)))
-            self._reader.expect(self._share(order, step + 1))
+            if step + 1 < self.steps:
+                self._reader.expect(self._share(order, step + 1))
             yield batch
 
     def _share(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
-        """This process's part of a batch; of none after the last."""
+        """This process's part of a batch."""
         together = order[step * self.together : (step + 1) * self.together]
         first, last = (len(together) * rank // self.world for rank in (self.rank, self.rank + 1))
         return together[first:last]

@@ -42,6 +42,7 @@ from striate.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 LARGEST_IMAGE = 50_000_000  # pixels
+LONGEST_SIDE = 1 << 16  # pixels; scaling keeps a row or column of weights for each
 LARGEST_FILE = 1 << 28  # bytes
 MOST_FRAMES = 1000
 _PLUGINS = (
@@ -203,6 +204,8 @@ def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
         width, height = image.size
         if width * height > LARGEST_IMAGE:
             raise BadImage("too-large", _too_large(f"{width} x {height}"))
+        if max(width, height) > LONGEST_SIDE:
+            raise BadImage("too-large", f"{width} x {height} has a side above {LONGEST_SIDE}")
         yield image
 
 
@@ -245,9 +248,9 @@ def _turned_by(image: Image.Image) -> int:
 
 
 def _turn(image: Image.Image) -> Image.Image:
-    if _turned_by(image) == 1 and image.format != "TIFF":
-        return image  # Pillow would copy it
     with _without_warnings():
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image  # Pillow would copy it
         return ImageOps.exif_transpose(image)
 
 

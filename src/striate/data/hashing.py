@@ -14,11 +14,8 @@ DIGEST_BYTES = 16
 
 
 def digest_bytes(content: bytes | memoryview) -> bytes:
-    """The first 16 bytes of SHA-256 of an image's file.
-
-    Processors of the last years have instructions for it: twice as fast as BLAKE2 there.
-    """
-    return hashlib.sha256(content).digest()[:DIGEST_BYTES]
+    """BLAKE2b of an image's file, 16 bytes."""
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 def digest_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -31,13 +28,13 @@ def digest_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         uint8 (N, 16).
     """
     shape = repr(images.shape[1:]).encode()
-    start = hashlib.sha256(shape)
+    start = hashlib.blake2b(shape, digest_size=DIGEST_BYTES)
     digests = bytearray()
     for places in Reader(images).portions(np.arange(len(images))):
         for place in places:
             hasher = start.copy()
             hasher.update(np.ascontiguousarray(images[place]).data)
-            digests += hasher.digest()[:DIGEST_BYTES]
+            digests += hasher.digest()
     return np.frombuffer(bytes(digests), np.uint8).reshape(-1, DIGEST_BYTES)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,8 @@ class Reader:
         for place in places.tolist():
             start = before + place * size
             page = start // mmap.PAGESIZE * mmap.PAGESIZE
-            mapped.madvise(mmap.MADV_WILLNEED, page, start + size - page)
+            with suppress(OSError):  # it was but advice
+                mapped.madvise(mmap.MADV_WILLNEED, page, start + size - page)
 
     def portions(self, places: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Cut `places` into parts that may be read at once; pages are let go between two of them.

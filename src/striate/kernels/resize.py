@@ -1,4 +1,4 @@
-"""Images of bytes scaled with antialiasing, to the same bytes as by Pillow.
+"""Images of bytes scaled with antialiasing, to the bytes of Pillow asked for one pass at a time.
 
 Each pixel of the result is a weighted mean over a window, which widens where the image shrinks;
 first along the rows, rounded to bytes, then along the columns.
@@ -81,7 +81,7 @@ def can_resize(channels: int) -> bool:
 def resize_image(
     pixels: NDArray[np.uint8], size: tuple[int, int], *, filter: Filter, box: Box | None = None
 ) -> NDArray[np.uint8]:
-    """Scale an image; the bytes are those of Pillow's `Image.resize`.
+    """Scale an image; the bytes are those of Pillow's `Image.resize` to (H, w), then to (h, w).
 
     Args:
         pixels: uint8 (H, W, C), C-contiguous; C is 1 or 3.
@@ -97,8 +97,8 @@ def resize_image(
     assert pixels.flags.c_contiguous
     height, width, channels = pixels.shape
     left, upper, right, lower = box or (0.0, 0.0, float(width), float(height))
-    across = _row_windows(width, left, right, size[1], filter, channels)
-    down = find_windows(height, upper, lower, size[0], filter)
+    across = _row_windows(width, size[1], channels=channels, start=left, end=right, filter=filter)
+    down = find_windows(height, size[0], start=upper, end=lower, filter=filter)
     first_row = int(down.first[0])
     rows = int(down.first[-1] + down.count[-1]) - first_row
     between = np.empty((rows, size[1], channels), np.uint8)
@@ -119,8 +119,8 @@ def resize_image(
     return result
 
 
-@lru_cache(maxsize=256)
-def find_windows(size: int, start: float, end: float, count: int, filter: Filter) -> Windows:
+@lru_cache(maxsize=64)
+def find_windows(size: int, count: int, *, start: float, end: float, filter: Filter) -> Windows:
     """The windows of `count` pixels over the part from `start` to `end` of an axis.
 
     The steps and their order are Pillow's, whose edges are in single precision: the weights are
@@ -146,11 +146,11 @@ def find_windows(size: int, start: float, end: float, count: int, filter: Filter
     return Windows(first, last - first, (nearest + weights * UNIT).astype(np.int32))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _row_windows(
-    size: int, start: float, end: float, count: int, filter: Filter, channels: int
+    size: int, count: int, *, channels: int, start: float, end: float, filter: Filter
 ) -> Windows:
-    return find_windows(size, start, end, count, filter).in_lanes(channels)
+    return find_windows(size, count, start=start, end=end, filter=filter).in_lanes(channels)
 
 
 def _weigh(x: NDArray[np.float64], filter: Filter) -> NDArray[np.float64]:

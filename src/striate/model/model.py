@@ -222,6 +222,10 @@ class Model:
                 label = max(probabilities, key=probabilities.__getitem__)
                 yield Prediction(source.path, label, probabilities[label], probabilities)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy or a pickle: what is prepared can be neither, and is prepared anew."""
+        return {**self.__dict__, "_prepared": None}
+
     def _predictor(self) -> Predictor:
         """The module's function, prepared at the first call."""
         if self._prepared is None or self._prepared[0] is not self.module:

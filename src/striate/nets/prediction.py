@@ -9,18 +9,20 @@ For few images the weights lie as the processor's products take them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 
 from striate.nets.build import NetModule
 from striate.nets.fusing import FusedChain, Fusion, Normalization
-from striate.nets.layers import Parallel
+from striate.nets.layers import Parallel, UnscaledBatchNorm2d
 from striate.nets.trunk import Trunk
 
 FEW_IMAGES = 16  # for which the weights are laid out: for more that is lost in the products
+MOST_LAYOUTS = 2  # that are kept, of numbers of images
 # What PyTorch's binding of oneDNN calls the activations that it can do with a convolution.
 POST_OPERATIONS: dict[type[nn.Module], tuple[str, str]] = {
     nn.ReLU: ("relu", ""),
@@ -28,14 +30,14 @@ POST_OPERATIONS: dict[type[nn.Module], tuple[str, str]] = {
     nn.Sigmoid: ("sigmoid", ""),
     nn.Tanh: ("tanh", ""),
 }
-State = tuple[tuple[int, int, int], ...]
+NORMS = (nn.BatchNorm2d, UnscaledBatchNorm2d)
 
 
 class Predictor:
     """A net's function in evaluation mode, kept ready for as long as its weights stay.
 
-    Weights that are changed through `.data` of a parameter, which PyTorch does not count, are not
-    noticed, nor are layers that are exchanged.
+    Weights that are changed in ways that PyTorch does not count, through `.data` of a parameter or
+    an array that shares its memory, are not noticed.
 
     Args:
         module: The net. It stays as it is.
@@ -43,8 +45,7 @@ class Predictor:
 
     def __init__(self, module: NetModule) -> None:
         self._module = module
-        self._parts = list(module.modules())  # looking for them takes longer than a small net
-        self._ready: dict[str, tuple[State, nn.Module]] = {}
+        self._ready: dict[str, tuple[_State, nn.Module]] = {}
 
     def __call__(self, x: Tensor, precision: str) -> Tensor:
         """The logits of images (N, C, H, W), as by the module; to rounding.
@@ -57,34 +58,60 @@ class Predictor:
         return result
 
     def _get(self, precision: str) -> nn.Module:
-        state = _state(self._parts)
-        if state is None:
-            return self._module
+        """What to call: the module itself where its layers have to run one by one."""
         kept = self._ready.get(precision)
-        if kept is None or kept[0] != state:
-            dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-            kept = self._ready[precision] = state, _Prepared(self._module, dtype).eval()
-        return kept[1]
+        if kept is not None and kept[0].holds():
+            return kept[1]
+        state = _State(self._module)
+        if not state.usual():
+            return self._module
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        prepared = _Prepared(self._module, dtype)
+        self._ready[precision] = state, prepared
+        return prepared
 
 
-def _state(parts: list[nn.Module]) -> State | None:
-    """What changes with the weights; None where the layers have to run one by one.
+class _State:
+    """The layers and weights of a module at one time; kept, so that no others take their place."""
 
-    That is where somebody listens to one of them, for weights of other types, and for those that
-    were made in inference mode, whose changes are not counted.
-    """
-    found = []
-    for part in parts:
-        if part._forward_hooks or part._forward_pre_hooks:
-            return None
-        for tensor in (*part._parameters.values(), *part._buffers.values()):
-            if tensor is None:
-                continue
-            usual = tensor.dtype == torch.float32 or not tensor.is_floating_point()
-            if not usual or tensor.is_inference():
-                return None
-            found.append((id(tensor), tensor._version, tensor.data_ptr()))
-    return tuple(found)
+    def __init__(self, module: nn.Module) -> None:
+        self._parts = list(module.modules())
+        self._tensors = [tensor for part in self._parts for tensor in _tensors(part)]
+        self._seen = self._look()
+
+    def holds(self) -> bool:
+        """Whether all is as it was, and nobody listens to a layer."""
+        return self._look() == self._seen and not self._heard()
+
+    def usual(self) -> bool:
+        """Whether the layers need not run one by one.
+
+        They have to where somebody listens to one of them, in training, for weights of other types,
+        and for those that were made in inference mode, whose changes are not counted.
+        """
+        types = all(t.dtype == torch.float32 or not t.is_floating_point() for t in self._tensors)
+        return types and not self._heard() and not any(part.training for part in self._parts)
+
+    def _look(self) -> list[int]:
+        seen: list[int] = []
+        for part in self._parts:
+            seen += [part.training, *map(id, part._modules.values())]
+            for tensor in _tensors(part):
+                version = -1 if tensor.is_inference() else tensor._version
+                seen += [id(tensor), version, tensor.data_ptr()]
+        return seen
+
+    def _heard(self) -> bool:
+        if any(tensor.is_inference() for tensor in self._tensors):
+            return True
+        if _global_forward_hooks or _global_forward_pre_hooks:
+            return True
+        return any(part._forward_hooks or part._forward_pre_hooks for part in self._parts)
+
+
+def _tensors(part: nn.Module) -> list[Tensor]:
+    own = (*part._parameters.values(), *part._buffers.values())
+    return [tensor for tensor in own if tensor is not None]
 
 
 class _Prepared(nn.Module):
@@ -110,13 +137,15 @@ def _prepare_chain(chain: nn.Module, dtype: torch.dtype) -> FusedChain:
     while place < len(names):
         layer = layers[names[place]]
         assert layer is not None
-        after = [layers[name] for name in names[place + 1 : place + 3]]
         taken = 1
-        if type(layer) is nn.Conv2d:
-            norm = after[0] if after and isinstance(after[0], nn.BatchNorm2d) else None
+        if _is_plain(layer):
+            after = [layers[name] for name in names[place + 1 : place + 3]]
+            norm = after[0] if after and _is_foldable(after[0]) else None
             after = after[norm is not None :]
-            activation = after[0] if after and type(after[0]) in POST_OPERATIONS else None
-            prepared[names[place]] = PreparedConvolution(layer, norm, activation, dtype)
+            activation = after[0] if after and _is_post_operation(after[0]) else None
+            prepared[names[place]] = PreparedConvolution(
+                layer, norm=norm, activation=activation, dtype=dtype
+            )
             taken += (norm is not None) + (activation is not None)
         elif isinstance(layer, Parallel):
             branches = [_prepare_chain(branch, dtype) for branch in layer.branches]
@@ -141,17 +170,38 @@ def _left(chain: FusedChain, prepared: dict[str, nn.Module]) -> dict[str, Fusion
     return left
 
 
-class _Weights(NamedTuple):
-    shape: tuple[int, ...]
-    weight: Tensor
-    bias: Tensor | None
+def _is_plain(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether it is a convolution with zeros around the image, and nobody's own."""
+    return (
+        type(layer) is nn.Conv2d
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+        and "forward" not in vars(layer)
+    )
+
+
+def _is_foldable(layer: nn.Module | None) -> TypeGuard[nn.BatchNorm2d]:
+    return (
+        isinstance(layer, nn.BatchNorm2d)
+        and type(layer) in NORMS
+        and all(
+            tensor is not None
+            for tensor in (layer.weight, layer.bias, layer.running_mean, layer.running_var)
+        )
+        and "forward" not in vars(layer)
+    )
+
+
+def _is_post_operation(layer: nn.Module | None) -> bool:
+    exact = getattr(layer, "approximate", "none") == "none"  # of GELU
+    return type(layer) in POST_OPERATIONS and exact and "forward" not in vars(layer)
 
 
 class PreparedConvolution(nn.Module):
-    """A convolution with the norm and the activation after it.
+    """A convolution with the norm and the activation after it, whose weights it copies.
 
     Args:
-        convolution: Whose weights are taken; they are copied at the first call.
+        convolution: With zeros around the image.
         norm: A batch norm with statistics, or None.
         activation: One of `POST_OPERATIONS`, or None.
         dtype: fp32 or bf16.
@@ -160,79 +210,74 @@ class PreparedConvolution(nn.Module):
     def __init__(
         self,
         convolution: nn.Conv2d,
+        *,
         norm: nn.BatchNorm2d | None,
         activation: nn.Module | None,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        self.convolution = convolution
-        self.norm = norm
-        self.activation = activation
-        self.dtype = dtype
-        self._post_operation = ("none", "")
-        if activation is not None:
-            self._post_operation = POST_OPERATIONS[type(activation)]
-        self._weights: _Weights | None = None
+        self._stride, self._padding = convolution.stride, convolution.padding
+        self._dilation, self._groups = convolution.dilation, convolution.groups
+        self._activation = activation
+        weight, bias = _fold(convolution, norm)
+        self._weight = weight.to(dtype, memory_format=torch.channels_last)
+        self._bias = None if bias is None else bias.to(dtype)
+        self._laid_out: dict[tuple[int, ...], Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K, H', W') of the type that was asked for."""
-        x = x.to(self.dtype)
-        options = self.convolution
-        shape = tuple(x.shape) if len(x) <= FEW_IMAGES and _can_lay_out(x) else ()
-        weights = self._weights  # another thread may put others in their place
-        if weights is None or weights.shape != shape:
-            weights = self._weights = self._lay_out(shape)
-        if not shape:
-            y = F.conv2d(
-                x,
-                weights.weight,
-                weights.bias,
-                options.stride,
-                options.padding,
-                options.dilation,
-                options.groups,
-            )
-            if type(self.activation) is nn.ReLU:
-                return y.relu_()
-            return y if self.activation is None else self.activation(y)
-        name, algorithm = self._post_operation
-        activated: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        x = x.to(self._weight.dtype)
+        if len(x) <= FEW_IMAGES and _can_lay_out(x):
+            return self._run_laid_out(x)
+        y = F.conv2d(
+            x, self._weight, self._bias, self._stride, self._padding, self._dilation, self._groups
+        )
+        if type(self._activation) is nn.ReLU:
+            return y.relu_()
+        return y if self._activation is None else self._activation(y)
+
+    def _run_laid_out(self, x: Tensor) -> Tensor:
+        name, algorithm = "none", ""
+        if self._activation is not None:
+            name, algorithm = POST_OPERATIONS[type(self._activation)]
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x,
-            weights.weight,
-            weights.bias,
-            options.padding,
-            options.stride,
-            options.dilation,
-            options.groups,
+            self._lay_out(tuple(x.shape)),
+            self._bias,
+            self._padding,
+            self._stride,
+            self._dilation,
+            self._groups,
             name,
             [],
             algorithm,
         )
-        return activated
+        return y
 
-    def _lay_out(self, shape: tuple[int, ...]) -> _Weights:
-        """The weights for images of a shape; () for any, as PyTorch lays them out."""
-        options = self.convolution
-        weight, bias = options.weight.detach(), options.bias
-        if self.norm is not None:
-            mean, variance = self.norm.running_mean, self.norm.running_var
-            assert mean is not None
-            assert variance is not None
-            scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
-            shift = self.norm.bias - mean * scale
-            bias = shift if bias is None else shift + bias * scale
-            weight = weight * scale[:, None, None, None]
-        weight = weight.to(self.dtype, memory_format=torch.channels_last)
-        if shape:
-            weight = torch.ops.mkldnn._reorder_convolution_weight(
-                weight,
-                options.padding,
-                options.stride,
-                options.dilation,
-                options.groups,
-                list(shape),
+    def _lay_out(self, shape: tuple[int, ...]) -> Tensor:
+        """The weights as the products for images of a shape take them."""
+        kept = self._laid_out.get(shape)
+        if kept is None:
+            kept = torch.ops.mkldnn._reorder_convolution_weight(
+                self._weight, self._padding, self._stride, self._dilation, self._groups, list(shape)
             )
-        return _Weights(shape, weight, None if bias is None else bias.detach().to(self.dtype))
+            others = list(self._laid_out.items())[1 - MOST_LAYOUTS :]
+            self._laid_out = {**dict(others), shape: kept}  # at once, for other threads
+        return kept
+
+
+def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor | None]:
+    """Weights and bias of a convolution that does the norm's work too."""
+    weight = convolution.weight.detach()
+    bias = None if convolution.bias is None else convolution.bias.detach()
+    if norm is None:
+        return weight, bias
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None
+    assert variance is not None
+    scale = norm.weight.detach() * torch.rsqrt(variance + norm.eps)
+    shift = norm.bias.detach() - mean * scale
+    return weight * scale[:, None, None, None], shift if bias is None else shift + bias * scale
 
 
 def _can_lay_out(x: Tensor) -> bool:
