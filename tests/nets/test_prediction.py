@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from striate.nets import load_net, parse_net
-from striate.nets.prediction import FEW_IMAGES, Predictor, PreparedConvolution
+from striate.nets.prediction import FEW_IMAGES, MOST_LAYOUTS, Predictor, PreparedConvolution
 
 NETS = {
     "norm and activation": "input 12x12x3 conv3-8 bn relu conv3-8b0 bnw0 gelu maxpool2 fc-5",
@@ -204,3 +204,16 @@ def test_whoever_listens_to_all_layers_hears_them():
     finally:
         handle.remove()
     assert torch.nn.BatchNorm2d in seen
+
+
+def test_few_layouts_of_the_weights_are_kept():
+    module, images = trained(NETS["residual"])
+    predictor = Predictor(module)
+    for count in range(1, 7):
+        same(predictor, module, images[:count])
+    kept = [
+        len(layer._laid_out)
+        for layer in predictor._get("fp32").modules()
+        if isinstance(layer, PreparedConvolution)
+    ]
+    assert kept == [MOST_LAYOUTS] * 3

@@ -76,7 +76,11 @@ def hash64(
 
 
 def hash_one(seed: int, epoch: int, stream: int, index: int) -> int:
-    """The same for one index, without NumPy: for what is drawn at every step."""
+    """Hash one index, as `hash64` does, without NumPy: for what is drawn at every step.
+
+    Returns:
+        0 to 2^64 - 1.
+    """
     return _mix_integer(_key(seed, epoch, stream) + _GOLDEN * (index + 1))
 
 

@@ -125,6 +125,13 @@ def find_windows(size: int, count: int, *, start: float, end: float, filter: Fil
 
     The steps and their order are Pillow's, whose edges are in single precision: the weights are
     equal to the last bit.
+
+    Args:
+        size: Pixels of the axis.
+        count: Pixels of the result.
+        start: Where the part begins, in pixels from the outer edge.
+        end: Where it ends.
+        filter: How pixels are weighted.
     """
     edges = np.array([start, end], np.float32)
     start, scale = float(edges[0]), float(edges[1] - edges[0]) / count

@@ -29,7 +29,7 @@ from striate.nets.shapes import TracedChain, TracedParallel, TracedStep
 
 # Of a volume, below which the layers one by one are sooner done: a call of an operator with its
 # backward takes a fifth of a millisecond, without gradients a fiftieth.
-FEWEST_VALUES, FEWEST_WITHOUT_GRADIENTS = 2**18, 2**15
+FEWEST_VALUES, FEWEST_WITHOUT_GRADIENTS = 2**19, 2**16
 
 
 class Fusion(Protocol):

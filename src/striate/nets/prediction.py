@@ -48,11 +48,14 @@ class Predictor:
         self._ready: dict[str, tuple[_State, nn.Module]] = {}
 
     def __call__(self, x: Tensor, precision: str) -> Tensor:
-        """The logits of images (N, C, H, W), as by the module; to rounding.
+        """The logits of images, as by the module to rounding; without gradients.
 
         Args:
-            x: In channels_last.
-            precision: "fp32", or "bf16" for products in bf16 under autocast.
+            x: fp32 (N, C, H, W) in channels_last, normalised.
+            precision: "fp32", or "bf16" for products in bf16, to be called under autocast.
+
+        Returns:
+            (N, K), or what else the module gives; of its type.
         """
         result: Tensor = self._get(precision)(x)
         return result
@@ -80,8 +83,8 @@ class _State:
         self._seen = self._look()
 
     def holds(self) -> bool:
-        """Whether all is as it was, and nobody listens to a layer."""
-        return self._look() == self._seen and not self._heard()
+        """Whether all is as it was, and still nobody listens to a layer."""
+        return self._look() == self._seen and not self._has_listeners()
 
     def usual(self) -> bool:
         """Whether the layers need not run one by one.
@@ -89,8 +92,10 @@ class _State:
         They have to where somebody listens to one of them, in training, for weights of other types,
         and for those that were made in inference mode, whose changes are not counted.
         """
+        counted = not any(tensor.is_inference() for tensor in self._tensors)
         types = all(t.dtype == torch.float32 or not t.is_floating_point() for t in self._tensors)
-        return types and not self._heard() and not any(part.training for part in self._parts)
+        trains = any(part.training for part in self._parts)
+        return counted and types and not trains and not self._has_listeners()
 
     def _look(self) -> list[int]:
         seen: list[int] = []
@@ -101,9 +106,7 @@ class _State:
                 seen += [id(tensor), version, tensor.data_ptr()]
         return seen
 
-    def _heard(self) -> bool:
-        if any(tensor.is_inference() for tensor in self._tensors):
-            return True
+    def _has_listeners(self) -> bool:
         if _global_forward_hooks or _global_forward_pre_hooks:
             return True
         return any(part._forward_hooks or part._forward_pre_hooks for part in self._parts)
