@@ -15,6 +15,7 @@ from striate.kernels.resize import Box, can_resize, resize_image
 from striate.kernels.shift import shift_and_activate
 from striate.kernels.trunk import TRUNK_ACTIVATIONS, TrunkLayer, can_run_trunk, run_trunk
 from striate.kernels.volumes import ACTIVATIONS, can_fuse
+from striate.kernels.winograd import can_convolve, convolve
 
 __all__ = [
     "ACTIVATIONS",
@@ -25,10 +26,12 @@ __all__ = [
     "Scaling",
     "Squares",
     "TrunkLayer",
+    "can_convolve",
     "can_fuse",
     "can_gather",
     "can_resize",
     "can_run_trunk",
+    "convolve",
     "gather_images",
     "keep_freed_memory",
     "load_library",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch  # noqa: F401 - its OpenMP runtime has to be there first
 
-VERSION = 4  # of the C interface, as in native/dispatch.cpp
+VERSION = 5  # of the C interface, as in native/dispatch.cpp
 
 
 @functools.cache
@@ -45,3 +45,9 @@ def processor() -> str:
     """Whose operators run: "avx512_bf16", "avx512", "avx2", "scalar"; "pytorch" for none."""
     library = load_library()
     return library.striate_processor().decode() if library else "pytorch"
+
+
+def has_tiles() -> bool:
+    """Whether the processor multiplies tiles of bf16 (AMX), as PyTorch's convolutions then do."""
+    library = load_library()
+    return library is not None and bool(library.striate_has_tiles())

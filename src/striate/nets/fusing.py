@@ -19,17 +19,20 @@ from torch import Tensor, nn
 
 from striate.kernels import (
     ACTIVATIONS,
+    can_convolve,
     can_fuse,
+    convolve,
     normalize_batch,
     scale_and_activate,
     shift_and_activate,
 )
-from striate.nets.graph import Activation, BatchNorm, Pool, Whiten
+from striate.nets.graph import Activation, BatchNorm, Convolution, Pool, Whiten
 from striate.nets.shapes import TracedChain, TracedParallel, TracedStep
 
 # Of a volume, below which the layers one by one are sooner done: a call of an operator with its
 # backward takes a fifth of a millisecond, without gradients a fiftieth.
 FEWEST_VALUES, FEWEST_WITHOUT_GRADIENTS = 2**19, 2**16
+FEWEST_CHANNELS = 32  # in and out of a convolution by minimal filtering: transforms count for less
 
 
 class Fusion(Protocol):
@@ -140,6 +143,40 @@ class ShiftedWhitening:
         return shift_and_activate(x, whiten.get_parameter("bias"), activation=self.activation)
 
 
+@dataclass(frozen=True)
+class SmallWindow:
+    """A convolution of 3x3 with stride 1, by minimal filtering.
+
+    Attributes:
+        names: Of the layer.
+        padding: Zeros on every side.
+    """
+
+    names: tuple[str, ...]
+    padding: int
+
+    def layers(self, chain: FusedChain) -> list[nn.Module]:
+        """The convolution."""
+        return [chain.get_submodule(self.names[0])]
+
+    def can_run(self, chain: FusedChain, x: Tensor) -> bool:
+        """In training; predictions are left to PyTorch, whose rounding is the usual one."""
+        layer = chain.get_submodule(self.names[0])
+        return (
+            layer.training
+            and torch.is_grad_enabled()
+            and type(layer) is nn.Conv2d
+            and layer.weight.dtype == torch.float32
+            and can_convolve(x)
+        )
+
+    def run(self, chain: FusedChain, x: Tensor) -> Tensor:
+        """Through the operator."""
+        layer = chain.get_submodule(self.names[0])
+        assert isinstance(layer, nn.Conv2d)
+        return convolve(x, layer.weight, layer.bias, self.padding)
+
+
 def find_fusions(chain: TracedChain) -> dict[str, Fusion]:
     """The fusions of a chain, not of its branches, by the name of their first layer."""
     found: dict[str, Fusion] = {}
@@ -147,6 +184,7 @@ def find_fusions(chain: TracedChain) -> dict[str, Fusion]:
     while place < len(chain):
         parts = chain[place:]
         fusion = _normalization(parts) or _residual(parts) or _whitening(parts)
+        fusion = fusion or _small_window(parts[0])
         if fusion is not None:
             found[fusion.names[0]] = fusion
         place += len(fusion.names) if fusion else 1
@@ -185,6 +223,18 @@ def _whitening(parts: TracedChain) -> Fusion | None:
     if not whitens or activation == "identity":
         return None
     return ShiftedWhitening((_name(parts[0]), _name(parts[1])), activation)
+
+
+def _small_window(part: TracedStep | TracedParallel) -> Fusion | None:
+    layer = part.step.layer if isinstance(part, TracedStep) else None
+    if not isinstance(part, TracedStep) or not isinstance(layer, Convolution):
+        return None
+    plain = layer.shared and layer.groups == 1
+    window = layer.kernel, layer.stride, layer.dilation
+    small = window == ((3, 3), (1, 1), (1, 1)) and layer.padding in {(0, 0), (1, 1), (2, 2)}
+    if plain and small and min(part.input.channels, part.output.channels) >= FEWEST_CHANNELS:
+        return SmallWindow((part.step.name,), layer.padding[0])
+    return None
 
 
 def _halves(part: TracedStep | TracedParallel) -> bool:

@@ -4,6 +4,7 @@
 #define KERNELS avx512_bf16_kernels
 #define KERNELS_NAME "avx512_bf16"
 #define ROUNDS_TO_BF16  // the pragma defines no macros of the processor
+#define HAS_MASKS
 #define REGISTER 16  // fp32 values in a register
 #include "kernels.inc"
 #endif

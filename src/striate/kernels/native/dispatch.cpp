@@ -2,6 +2,9 @@
 #include "dispatch.h"
 
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 namespace {
 
@@ -39,9 +42,18 @@ const Kernels* chosen = choose();
 
 extern "C" {
 
-int32_t striate_version(void) { return 4; }
+int32_t striate_version(void) { return 5; }
 
 const char* striate_processor(void) { return chosen->name; }
+
+int32_t striate_has_tiles(void) {
+#if defined(__x86_64__)
+  constexpr unsigned amx_bf16 = 1u << 22;
+  unsigned a, b, c, d;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) return (d & amx_bf16) != 0;
+#endif
+  return 0;
+}
 
 int32_t striate_use_processor(const char* name) {
   for (const Kernels* kernels : best_first) {
@@ -66,4 +78,13 @@ void striate_trunk_sizes(const StriateTrunk* job, int64_t* kept, int64_t* work) 
 }
 void striate_trunk(const StriateTrunk* job) { chosen->trunk(TRUNK_FORWARD, *job); }
 void striate_trunk_back(const StriateTrunk* job) { chosen->trunk(TRUNK_BACK, *job); }
+
+void striate_winograd_sizes(const StriateWinograd* job, int64_t* panels, int64_t* forward,
+                            int64_t* gradient) {
+  chosen->winograd_sizes(*job, panels, forward, gradient);
+}
+void striate_winograd(const StriateWinograd* job) { chosen->winograd(WINOGRAD_FORWARD, *job); }
+void striate_winograd_weights(const StriateWinograd* job) {
+  chosen->winograd(WINOGRAD_WEIGHTS, *job);
+}
 }

@@ -7,6 +7,8 @@ enum NormStep { NORM_SUMS, NORM_ACTIVATE, NORM_INFER, NORM_GRADIENT_SUMS, NORM_G
 
 enum TrunkStep { TRUNK_FORWARD, TRUNK_BACK };
 
+enum WinogradStep { WINOGRAD_FORWARD, WINOGRAD_WEIGHTS };
+
 struct Kernels {
   const char* name;
   void (*norm)(NormStep step, const StriateNorm& job);
@@ -14,6 +16,9 @@ struct Kernels {
   void (*resize)(const StriateResize& job);
   void (*trunk)(TrunkStep step, const StriateTrunk& job);
   void (*trunk_sizes)(const StriateTrunk& job, int64_t* kept, int64_t* work);
+  void (*winograd)(WinogradStep step, const StriateWinograd& job);
+  void (*winograd_sizes)(const StriateWinograd& job, int64_t* panels, int64_t* forward,
+                         int64_t* gradient);
 };
 
 extern const Kernels avx512_bf16_kernels, avx512_kernels, avx2_kernels, scalar_kernels;

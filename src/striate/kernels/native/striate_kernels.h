@@ -134,8 +134,35 @@ void striate_trunk(const StriateTrunk* job);
 // x, dy, kept -> dx, and the gradients of the layers
 void striate_trunk_back(const StriateTrunk* job);
 
+// A convolution of 3x3 windows with stride 1, (N, H, W, C) to (N, H', W', K).
+typedef struct {
+  int64_t images, height, width, channels;  // of x
+  int64_t kernels, pad;                     // zeros on every side, 0 to 2
+  int32_t half;                             // 1: volumes are bf16
+  int32_t turned;                           // 1: the weights of the way back, from y's channels to x's
+  int32_t threads;
+  const float* weight;  // (K, 3, 3, C), or turned: (C, 3, 3, K)
+  const float* bias;    // (K), or null
+  void* panels;         // room for the weights in the form that is multiplied
+  const void* x;
+  void* y;
+  const void* dy;          // as y
+  float* weight_gradient;  // (K, 3, 3, C)
+  void* work;
+} StriateWinograd;
+
+// The words of `panels`, and those of `work` for each of the two below.
+void striate_winograd_sizes(const StriateWinograd* job, int64_t* panels, int64_t* forward,
+                            int64_t* gradient);
+// x, weight, bias, panels -> y
+void striate_winograd(const StriateWinograd* job);
+// x, dy -> weight_gradient
+void striate_winograd_weights(const StriateWinograd* job);
+
 // Which code runs: "avx512_bf16", "avx512", "avx2" or "scalar"; the best that the processor has.
 const char* striate_processor(void);
+// 1 if the processor multiplies tiles of bf16 (AMX), which PyTorch's convolutions use.
+int32_t striate_has_tiles(void);
 // Another one, for tests: 0 if this processor lacks it, else 1.
 int32_t striate_use_processor(const char* name);
 // Of this interface; Python refuses a library of another version.

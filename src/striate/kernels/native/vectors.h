@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
-#if defined(ROUNDS_TO_BF16)
+#if defined(HAS_MASKS)
 #include <immintrin.h>
 #endif
 
@@ -54,9 +54,14 @@ INLINE Vector load_raw(const Value* from, int64_t count) {
   Vector values = {};
   if (__builtin_expect(count >= LANES, 1)) {
     std::memcpy(&values, from, sizeof values);
-  } else {
-    std::memcpy(&values, from, count * sizeof(Value));
+    return values;
   }
+#if defined(HAS_MASKS)
+  const __mmask16 some = (1u << count) - 1;
+  if constexpr (sizeof(Value) == 4) return (Vector)_mm512_maskz_loadu_epi32(some, from);
+  if constexpr (sizeof(Value) == 2) return (Vector)_mm256_maskz_loadu_epi16(some, from);
+#endif
+  std::memcpy(&values, from, count * sizeof(Value));
   return values;
 }
 
@@ -64,9 +69,14 @@ template <typename Vector, typename Value>
 INLINE void store_raw(Value* to, Vector values, int64_t count) {
   if (__builtin_expect(count >= LANES, 1)) {
     std::memcpy(to, &values, sizeof values);
-  } else {
-    std::memcpy(to, &values, count * sizeof(Value));
+    return;
   }
+#if defined(HAS_MASKS)
+  const __mmask16 some = (1u << count) - 1;
+  if constexpr (sizeof(Value) == 4) return _mm512_mask_storeu_epi32(to, some, (__m512i)values);
+  if constexpr (sizeof(Value) == 2) return _mm256_mask_storeu_epi16(to, some, (__m256i)values);
+#endif
+  std::memcpy(to, &values, count * sizeof(Value));
 }
 
 INLINE Floats load(const float* from, int64_t count) { return load_raw<Floats>(from, count); }
