@@ -32,7 +32,7 @@ from striate.nets.shapes import TracedChain, TracedParallel, TracedStep
 # Of a volume, below which the layers one by one are sooner done: a call of an operator with its
 # backward takes a fifth of a millisecond, without gradients a fiftieth.
 FEWEST_VALUES, FEWEST_WITHOUT_GRADIENTS = 2**19, 2**16
-FEWEST_CHANNELS = 32  # in and out of a convolution by minimal filtering: transforms count for less
+FEWEST_CHANNELS, FEWEST_PIXELS = 24, 256  # in and out of a convolution by minimal filtering; of all images
 
 
 class Fusion(Protocol):
@@ -168,6 +168,7 @@ class SmallWindow:
             and type(layer) is nn.Conv2d
             and layer.weight.dtype == torch.float32
             and can_convolve(x)
+            and x.numel() >= FEWEST_PIXELS * x.shape[1]
         )
 
     def run(self, chain: FusedChain, x: Tensor) -> Tensor:
