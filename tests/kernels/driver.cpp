@@ -168,6 +168,39 @@ void call_trunk(const Shape& shape, int64_t window, int pooling, int activation,
   calls++;
 }
 
+// A convolution of 3x3, its way back, and the gradient of its weights.
+void call_winograd(const Shape& shape, int64_t kernels, int64_t pad, bool half, int32_t threads) {
+  const int64_t height = shape.height + 2 * pad - 2, width = shape.width + 2 * pad - 2;
+  if (height < 1 || width < 1) return;
+  const Shape after = {shape.images, height, width, kernels};
+  Block x = volume(shape.size(), half), y = volume(after.size(), half);
+  Block dx = volume(shape.size(), half), weights = volume(9 * kernels * shape.channels, false);
+  Block gradient = volume(9 * kernels * shape.channels, false), bias = volume(kernels, false);
+  StriateWinograd job = {shape.images, shape.height, shape.width, shape.channels, kernels, pad};
+  job.half = half, job.threads = threads;
+  job.weight = weights.as<float>(), job.bias = bias.as<float>();
+  job.x = x.as<void>(), job.y = y.as<void>(), job.dy = y.as<void>();
+  job.weight_gradient = gradient.as<float>();
+  int64_t panels, forward, weigh;
+  KERNELS.winograd_sizes(job, &panels, &forward, &weigh);
+  if (!panels) return;  // this processor does not multiply bf16
+  const auto call = [&](WinogradStep step) {
+    KERNELS.winograd_sizes(job, &panels, &forward, &weigh);
+    Block room(panels * 4), work((step == WINOGRAD_WEIGHTS ? weigh : forward) * 4);
+    job.panels = room.as<void>(), job.work = work.as<void>();
+    KERNELS.winograd(step, job);
+    calls++;
+  };
+  call(WINOGRAD_FORWARD);
+  call(WINOGRAD_WEIGHTS);
+  StriateWinograd back = job;
+  back.height = height, back.width = width, back.channels = kernels;
+  back.kernels = shape.channels, back.pad = 2 - pad, back.turned = 1, back.bias = nullptr;
+  back.x = y.as<void>(), back.y = dx.as<void>();
+  job = back;
+  call(WINOGRAD_FORWARD);
+}
+
 // Windows that overlap as much as can be, of pixels at both ends.
 void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, int64_t columns,
                  bool part) {
@@ -199,6 +232,16 @@ void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, 
   job.y = bytes(rows * columns * channels);
   KERNELS.resize(job);
   calls++;
+}
+
+void call_winograds() {
+  for (int64_t channels : {1, 2, 24, 67})
+    for (int64_t kernels : {1, 16, 70})
+      for (int64_t pad : {0, 1, 2})
+        for (bool half : {false, true})
+          for (const Shape& shape : {Shape{1, 1, 1, channels}, {2, 3, 4, channels},
+                                     {3, 7, 5, channels}, {40, 4, 4, channels}})
+            call_winograd(shape, kernels, pad, half, 1 + int32_t(channels + kernels) % 3);
 }
 
 void call_resizes() {
@@ -254,6 +297,7 @@ int main(int count, char**) {
     call_norms();
     call_trunks();
     call_resizes();
+    call_winograds();
   }
   call_gathers(too_small ? 1 : 0);
   std::printf("%lld calls\n", (long long)calls);

@@ -19,6 +19,7 @@ NETS = {
     "whitening": "input 12x12x3 whiten2 gelu conv3-8 bn relu fc-5",
     "norm alone, odd sizes": "input 13x11x1 conv3-8 bn conv3-8 maxpool2 bn fc-5",
     "residual": "input 8x8x3 conv3-8 bn relu (conv3-8 bn relu conv3-8 bn + skip) relu gap fc-5",
+    "small windows": "input 9x8x3 conv3-24 conv3-32p0 relu (conv3-32b0 + skip) conv3-25p2 gap fc-5",
     "projection": "input 8x8x3 (conv3-8/2 bn relu conv3-8 bn + conv1-8/2 bn) relu gap fc-5",
 }
 
@@ -27,6 +28,7 @@ NETS = {
 def small_volumes_too(monkeypatch):
     monkeypatch.setattr(fusing, "FEWEST_VALUES", 0)
     monkeypatch.setattr(fusing, "FEWEST_WITHOUT_GRADIENTS", 0)
+    monkeypatch.setattr(fusing, "FEWEST_PIXELS", 0)
 
 
 def both(net, batch=4):
@@ -39,9 +41,9 @@ def both(net, batch=4):
     return module, plain, torch.randn(batch, channels, height, width)
 
 
-def fusions(module):
+def fusions(module, kind=object):
     return [f for chain in module.modules() if isinstance(chain, FusedChain)
-            for f in chain.fusions.values()]  # fmt: skip
+            for f in chain.fusions.values() if isinstance(f, kind)]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -72,7 +74,7 @@ def test_the_same_prediction_to_rounding(name):
 
 @pytest.mark.parametrize(("name", "joins", "norms"), [("resnet18", 8, 20), ("resnet20", 9, 21)])
 def test_all_norms_of_a_residual_net_are_fused(name, joins, norms):
-    found = fusions(load_net(name).build())
+    found = fusions(load_net(name).build(), fusing.Normalization)
     assert sum(getattr(f, "branch", None) is not None for f in found) == joins
     assert len(found) - joins == norms  # those of a join can run for themselves too
     assert all(f.activation == "relu" for f in found if getattr(f, "branch", None) is not None)
@@ -139,3 +141,51 @@ def test_one_value_a_channel_is_an_error_as_in_pytorch():
     module = parse_net("input 2x2x3 conv3-4 maxpool2 bn relu fc-2").build()
     with pytest.raises(ValueError, match="one value a channel"):
         module(torch.randn(1, 3, 2, 2))
+
+
+def operators(module, images):
+    with torch.autograd.profiler.profile() as profile:
+        module(images).sum().backward()
+    return [event.name for event in profile.function_events]
+
+
+def test_small_windows_run_in_training_alone():
+    module, plain, images = both(parse_net(NETS["small windows"]))
+    names = operators(module, images)
+    assert names.count("striate::winograd") == 6  # three layers, there and back
+    assert names.count("striate::winograd_weights") == 3
+    assert "striate::winograd" not in operators(plain, images)
+    assert "striate::winograd" not in operators(module.eval(), images)
+    with torch.no_grad():
+        assert torch.equal(module.train()(images), plain(images))
+
+
+@pytest.mark.parametrize(
+    "text", ["conv3-24/2", "conv3-24g2", "conv3-24p3", "conv3-23", "conv5-24", "conv3-24d2"]
+)
+def test_other_windows_are_left_to_pytorch(text):
+    net = parse_net(f"input 16x16x24 {text} gap fc-2")
+    assert not fusions(net.build(), fusing.SmallWindow)
+
+
+def test_few_pixels_are_left_to_pytorch(monkeypatch):
+    module, _, images = both(parse_net("input 8x8x24 conv3-24 bn gap fc-2"))
+    monkeypatch.setattr(fusing, "FEWEST_PIXELS", 4 * 64)
+    assert "striate::winograd" in operators(module, images)
+    monkeypatch.setattr(fusing, "FEWEST_PIXELS", 4 * 64 + 1)
+    assert "striate::winograd" not in operators(module, images)
+
+
+def test_a_convolution_of_another_class_runs_for_itself():
+    class Doubled(torch.nn.Conv2d):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    module, _, images = both(parse_net("input 8x8x24 conv3-24 bn gap fc-2"))
+    layer = module.layers.conv1
+    expected = 2 * layer(images)
+    layer.__class__ = Doubled
+    seen = []
+    module.layers.bn1.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    module(images)
+    assert torch.allclose(seen[0], expected, atol=1e-5)

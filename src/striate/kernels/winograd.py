@@ -73,9 +73,7 @@ class _Function(torch.autograd.Function):
     """The operators in PyTorch's graph; the general way to register this costs 50 us a call."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
         y: Tensor = torch.ops.striate.winograd(x, weight, bias, padding, False)
@@ -101,9 +99,7 @@ class _Function(torch.autograd.Function):
     "winograd(Tensor x, Tensor weight, Tensor? bias, int padding, bool turned) -> Tensor",
     fake=lambda x, weight, bias, padding, turned: _result(x, weight, padding, turned=turned),
 )
-def _winograd(
-    x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, turned: bool
-) -> Tensor:
+def _winograd(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, turned: bool) -> Tensor:
     x = x.contiguous(memory_format=_CHANNELS_LAST)
     weight = weight.float().contiguous(memory_format=_CHANNELS_LAST)
     bias = None if bias is None else bias.float().contiguous()
@@ -150,6 +146,7 @@ class _Call:
         )  # fmt: skip
         library = load_library()
         assert library is not None
+        assert not self.job.half or processor() == "avx512_bf16"
         self.library = library
 
     def sizes(self) -> list[Tensor]:

@@ -32,7 +32,10 @@ from striate.nets.shapes import TracedChain, TracedParallel, TracedStep
 # Of a volume, below which the layers one by one are sooner done: a call of an operator with its
 # backward takes a fifth of a millisecond, without gradients a fiftieth.
 FEWEST_VALUES, FEWEST_WITHOUT_GRADIENTS = 2**19, 2**16
-FEWEST_CHANNELS, FEWEST_PIXELS = 24, 256  # in and out of a convolution by minimal filtering; of all images
+FEWEST_CHANNELS, FEWEST_PIXELS = (
+    24,
+    256,
+)  # in and out of a convolution by minimal filtering; of all images
 
 
 class Fusion(Protocol):

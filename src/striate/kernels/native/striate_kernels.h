@@ -138,8 +138,8 @@ void striate_trunk_back(const StriateTrunk* job);
 typedef struct {
   int64_t images, height, width, channels;  // of x
   int64_t kernels, pad;                     // zeros on every side, 0 to 2
-  int32_t half;                             // 1: volumes are bf16
-  int32_t turned;                           // 1: the weights of the way back, from y's channels to x's
+  int32_t half;    // 1: volumes are bf16, which only "avx512_bf16" takes
+  int32_t turned;  // 1: the weights of the way back, from the channels of y to those of x
   int32_t threads;
   const float* weight;  // (K, 3, 3, C), or turned: (C, 3, 3, K)
   const float* bias;    // (K), or null
@@ -151,7 +151,7 @@ typedef struct {
   void* work;
 } StriateWinograd;
 
-// The words of `panels`, and those of `work` for each of the two below.
+// The words of `panels`, and those of `work` for each of the two below; 0 where it does not run.
 void striate_winograd_sizes(const StriateWinograd* job, int64_t* panels, int64_t* forward,
                             int64_t* gradient);
 // x, weight, bias, panels -> y

@@ -1,0 +1,186 @@
+"""Convolutions of 3x3 by minimal filtering, against PyTorch's own in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from striate.kernels import can_convolve, convolve, load_library, winograd
+from striate.kernels import processor as running_processor
+
+pytestmark = pytest.mark.skipif(load_library() is None, reason="the operators are not compiled")
+
+# Of the root mean square. bf16 rounds to one part in 512 at most, and the transforms once more.
+TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 6e-3}
+SHAPES = (  # N, C, K, H, W
+    (3, 16, 16, 8, 8),
+    (2, 24, 64, 7, 5),
+    (5, 3, 7, 9, 6),
+    (1, 65, 130, 3, 3),
+    (4, 40, 33, 1, 2),
+    (40, 33, 20, 6, 4),  # more tiles than are summed together
+)
+
+
+def takes(dtype):
+    return dtype == torch.float32 or running_processor() == "avx512_bf16"
+
+
+def tensors(shape, dtype=torch.float32, *, bias=True):
+    images, channels, kernels, height, width = shape
+    x = torch.randn(images, channels, height, width).to(dtype)
+    weight = torch.randn(kernels, channels, 3, 3) / (9 * channels) ** 0.5
+    found = [x, weight, *([torch.randn(kernels)] if bias else [])]
+    return [each.requires_grad_() for each in found]
+
+
+def run(x, weight, bias=None, *, padding=1):
+    """y and the gradients."""
+    y = convolve(x, weight, bias, padding)
+    dy = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y.dtype)
+    given_tensors = [each for each in (x, weight, bias) if each is not None]
+    return [y.detach(), *torch.autograd.grad(y, given_tensors, dy)]
+
+
+def right(x, weight, bias=None, *, padding=1):
+    doubles = [
+        None if each is None else each.detach().double().requires_grad_()
+        for each in (x, weight, bias)
+    ]
+    y = F.conv2d(*doubles, padding=padding)
+    dy = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(x.dtype)
+    asked = [each for each in doubles if each is not None]
+    return [y.detach(), *torch.autograd.grad(y, asked, dy.double())]
+
+
+def check(given_tensors, padding):
+    found = run(*given_tensors, padding=padding)
+    for mine, theirs in zip(found, right(*given_tensors, padding=padding), strict=True):
+        assert mine.shape == theirs.shape
+        size = theirs.square().mean().sqrt()
+        error = (mine.double() - theirs).square().mean().sqrt()
+        assert error <= TOLERANCE[given_tensors[0].dtype] * size
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+def test_every_processor_agrees_with_pytorch(processor, dtype, padding):
+    if not takes(dtype):
+        pytest.skip(f"{processor} does not multiply {dtype}")
+    torch.manual_seed(0)
+    for shape in SHAPES:
+        if min(shape[3:]) + 2 * padding >= 3:
+            check(tensors(shape, dtype), padding)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    shape=st.tuples(*(st.integers(1, most) for most in (6, 70, 70, 12, 12))),
+    padding=st.integers(0, 2),
+    dtype=st.sampled_from(list(TOLERANCE)),
+    bias=st.booleans(),
+)
+def test_any_size(shape, padding, dtype, bias):
+    assume(takes(dtype) and min(shape[3:]) + 2 * padding >= 3)
+    torch.manual_seed(0)
+    check(tensors(shape, dtype, bias=bias), padding)
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+def test_the_same_bits_with_any_number_of_threads(dtype):
+    if not takes(dtype):
+        pytest.skip("this processor does not multiply bf16")
+    torch.manual_seed(0)
+    given_tensors = tensors((30, 48, 80, 9, 11), dtype)
+    threads = torch.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2, 3, 7):
+            torch.set_num_threads(count)
+            results.append(run(*given_tensors))
+    finally:
+        torch.set_num_threads(threads)
+    for others in results[1:]:
+        assert all(map(torch.equal, results[0], others))
+
+
+def test_an_image_has_the_same_result_in_any_batch():
+    torch.manual_seed(0)
+    x, weight, bias = tensors((9, 32, 48, 7, 6))
+    with torch.no_grad():
+        y = convolve(x, weight, bias, 1)
+        assert torch.equal(convolve(x[4:5], weight, bias, 1), y[4:5])
+
+
+def test_any_order_of_memory():
+    torch.manual_seed(0)
+    x, weight, bias = tensors((3, 24, 32, 8, 8))
+    expected = run(x, weight, bias)
+    x_last, weight_last = (
+        each.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+        for each in (x, weight)
+    )
+    for others in (run(x_last, weight_last, bias), run(x, weight_last, bias)):
+        assert all(map(torch.equal, expected, others))
+
+
+def test_only_the_gradients_that_are_asked_for():
+    x, weight, bias = (each.detach() for each in tensors((2, 24, 24, 6, 6)))
+    weight.requires_grad_()
+    convolve(x, weight, bias, 1).sum().backward()
+    assert weight.grad is not None
+    assert x.grad is None
+    assert not convolve(x, weight.detach(), bias, 1).requires_grad
+
+
+def test_a_gradient_of_a_gradient_is_refused():
+    x, weight, bias = tensors((2, 24, 24, 6, 6))
+    (slope,) = torch.autograd.grad(
+        convolve(x, weight, bias, 1).square().sum(), x, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
+
+
+def test_shapes_can_be_traced():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        x, weight = torch.empty(2, 24, 9, 8), torch.empty(32, 24, 3, 3)
+        assert torch.ops.striate.winograd(x, weight, None, 0, False).shape == (2, 32, 7, 6)
+        dy = torch.empty(2, 32, 7, 6)
+        assert torch.ops.striate.winograd(dy, weight, None, 2, True).shape == (2, 24, 9, 8)
+        assert torch.ops.striate.winograd_weights(x, dy, 0).shape == (32, 24, 3, 3)
+
+
+def test_what_is_not_faster_here_is_left_to_pytorch(monkeypatch):
+    x = torch.zeros(2, 24, 8, 8)
+    assert can_convolve(x) == (running_processor() != "scalar")
+    assert not can_convolve(x.double())
+    assert not can_convolve(x.bfloat16())  # without autocast weights are bf16 too
+    assert not can_convolve(x[:0])
+    assert not can_convolve(x[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        monkeypatch.setattr(winograd, "processor", lambda: "avx512_bf16")
+        monkeypatch.setattr(winograd, "has_tiles", lambda: False)
+        assert can_convolve(x)
+        monkeypatch.setattr(winograd, "has_tiles", lambda: True)
+        assert not can_convolve(x)
+        monkeypatch.setattr(winograd, "processor", lambda: "avx2")
+        assert not can_convolve(x)
+
+
+def test_autocast_rounds_what_comes_in():
+    if not takes(torch.bfloat16):
+        pytest.skip("this processor does not multiply bf16")
+    torch.manual_seed(0)
+    x, weight, bias = tensors((2, 24, 24, 6, 6))
+    with torch.autocast("cpu", torch.bfloat16):
+        y = convolve(x, weight, bias, 1)
+    assert y.dtype == torch.bfloat16
+    assert torch.equal(y, convolve(x.bfloat16(), weight, bias, 1))
+    y.float().sum().backward()
+    assert x.grad.dtype == weight.grad.dtype == bias.grad.dtype == torch.float32
