@@ -1,11 +1,13 @@
-"""Where compiled operators pay: the fused norm by the size of a volume, and the scaling of photos.
+"""Where compiled operators pay: the fused norm, convolutions of 3x3, the scaling of photos.
 
     python benchmarks/operators.py [--quick]
 
 First batch norm with ReLU, as one operator and as PyTorch's two, in training (forward and backward)
-and without gradients, for volumes on both sides of the bounds in `striate.nets.fusing`. Then a
-photo of 500x375 pixels to squares, by the compiled operator and by Pillow. The two arms take turns,
-call by call; each figure is a median. About half a minute.
+and without gradients, for volumes on both sides of the bounds in `striate.nets.fusing`. Then
+convolutions of 3x3 forward and back, by minimal filtering and by PyTorch, in fp32 and, where the
+processor multiplies it, in bf16. Then a photo of 500x375 pixels to squares, by the compiled
+operator and by Pillow. The two arms take turns, call by call; each figure is a median. About two
+minutes.
 """
 
 from __future__ import annotations
@@ -22,15 +24,28 @@ from PIL import Image
 from provenance import write_result
 
 from striate.kernels import (
+    convolve,
     keep_freed_memory,
     normalize_batch,
     processor,
     resize_image,
     scale_and_activate,
 )
-from striate.nets.fusing import FEWEST_VALUES, FEWEST_WITHOUT_GRADIENTS
+from striate.nets.fusing import (
+    FEWEST_CHANNELS,
+    FEWEST_PIXELS,
+    FEWEST_VALUES,
+    FEWEST_WITHOUT_GRADIENTS,
+)
 
 SHAPES = ((1, 16, 32), (8, 64, 16), (16, 64, 16), (32, 16, 32), (32, 64, 32), (128, 64, 32))
+CONVOLUTIONS = (  # images, channels, kernels, side
+    *((128, 16, 16, 32), (128, 32, 32, 16), (128, 64, 64, 8), (256, 24, 64, 31)),
+    *((256, 64, 256, 15), (256, 256, 256, 7), (256, 256, 256, 3)),
+    *((64, 64, 64, 32), (64, 128, 128, 16), (64, 256, 256, 8), (64, 512, 512, 4)),
+    *((16, 64, 64, 56), (16, 128, 128, 28), (16, 256, 256, 14), (16, 512, 512, 7)),
+    *((1, 64, 64, 16), (2, 256, 256, 8)),
+)
 SIDES = (64, 128, 224)
 PHOTO = (375, 500)
 FIRST_CALLS = 5
@@ -92,6 +107,27 @@ def norm_line(shape: tuple[int, int, int], dtype: torch.dtype, calls: int) -> st
     return f"| {name} | {images}x{channels}x{side}x{side} | {x.numel():,} | {' | '.join(cells)} |"
 
 
+def convolution_line(
+    images: int, channels: int, kernels: int, side: int, dtype: torch.dtype, calls: int
+) -> str:
+    """A row for a convolution with padding 1, forward and both gradients."""
+    last = torch.channels_last
+    x = torch.randn(images, channels, side, side).to(dtype).contiguous(memory_format=last)
+    weight = (torch.randn(kernels, channels, 3, 3) / channels).contiguous(memory_format=last)
+    dy = torch.randn(images, kernels, side, side).to(dtype).contiguous(memory_format=last)
+    x.requires_grad_()
+    weight.requires_grad_()
+
+    def by_pytorch() -> None:  # as autocast does it: the weights are rounded for each call
+        F.conv2d(x, weight.to(dtype), padding=1).backward(dy)
+
+    ours, theirs = compare(lambda: convolve(x, weight, None, 1).backward(dy), by_pytorch, calls)
+    rate = 6e-6 * images * channels * kernels * 9 * side**2 / ours
+    name = str(dtype).removeprefix("torch.")
+    size = f"{images}x{channels}x{side}x{side} | {kernels}"
+    return f"| {name} | {size} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f} | {rate:,.0f} |"
+
+
 def scaling_line(side: int, calls: int) -> str:
     """A row for photos to squares of that side."""
     pixels = np.random.default_rng(0).integers(0, 256, (*PHOTO, 3), dtype=np.uint8)
@@ -125,6 +161,20 @@ def main() -> None:
         "| ratio |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
         *(norm_line(shape, dtype, calls) for dtype in kinds for shape in SHAPES),
+        "",
+        "## A convolution of 3x3, forward and back",
+        "",
+        f"Those with fewer than {FEWEST_CHANNELS} channels in or out, or fewer than "
+        f"{FEWEST_PIXELS} pixels in the whole batch, are left to PyTorch. The rate counts the "
+        "multiply-adds of the definition, two operations each.",
+        "",
+        "| type | volume | kernels | compiled | PyTorch | ratio | GFLOP/s |",
+        "|---|---|---:|---:|---:|---:|---:|",
+        *(
+            convolution_line(*sizes, dtype, max(2, calls // 5))
+            for dtype in (kinds if processor() == "avx512_bf16" else kinds[:1])
+            for sizes in CONVOLUTIONS
+        ),
         "",
         f"## A photo of {PHOTO[1]}x{PHOTO[0]} pixels to a square",
         "",

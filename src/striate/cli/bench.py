@@ -134,6 +134,12 @@ def _print_bench(found: Bench, *, layers: bool) -> None:
         f"{found.flop_rate / found.ceiling:.1%} of the {found.precision} ceiling",
         soft_wrap=True,
     )
+    if any(phase.flop and (found.share_of_ceiling(phase) or 0) > 1 for phase in found.phases):
+        console.print(
+            "above 100%: 3x3 convolutions are done with fewer products than they count for, "
+            "which are those of the definition",
+            soft_wrap=True,
+        )
 
 
 def _print_table(table: Table) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from striate.errors import NetError
 from striate.nets import layers
 from striate.nets.costs import frozen, parameters
-from striate.nets.fusing import FusedChain, Fusion, find_fusions
+from striate.nets.fusing import FusedChain, find_fusions
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -31,7 +31,7 @@ from striate.nets.graph import (
     Whiten,
 )
 from striate.nets.shapes import Traced, TracedChain, TracedParallel, TracedStep
-from striate.nets.trunk import find_trunk
+from striate.nets.trunk import Trunk, find_trunk
 from striate.nets.windows import overhang, rounding
 
 if TYPE_CHECKING:
@@ -119,9 +119,14 @@ def build(net: Net, traced: Traced) -> NetModule:
     return NetModule(net, traced)
 
 
-def build_layers(traced: Traced) -> nn.Sequential:
-    """The layers of a traced graph alone, without a net around them."""
-    return _Builder(traced).sequential(traced.chain)
+def build_layers(traced: Traced, *, trunk: bool = True) -> nn.Sequential:
+    """The layers of a traced graph alone, without a net around them.
+
+    Args:
+        traced: The graph.
+        trunk: Whether the first layers may run as one, if it is that of a small net.
+    """
+    return _Builder(traced, find_trunk(traced.chain) if trunk else None).sequential(traced.chain)
 
 
 def _size(chain: TracedChain) -> tuple[int, int]:
@@ -138,8 +143,9 @@ def _size(chain: TracedChain) -> tuple[int, int]:
 
 
 class _Builder:
-    def __init__(self, traced: Traced) -> None:
+    def __init__(self, traced: Traced, trunk: Trunk | None) -> None:
         self.whole = traced.chain
+        self.trunk = trunk
         self.remembered = set(_partners(traced.chain))
         self.pools: dict[str, layers.RememberingMaxPool] = {}
 
@@ -152,11 +158,10 @@ class _Builder:
                 branches = [self.sequential(branch) for branch in part.branches]
                 join = layers.Add if part.parallel.join == "add" else layers.Concatenate
                 modules[part.parallel.name] = join(branches)
-        return FusedChain(modules, find_fusions(chain) | self._trunk(chain))
-
-    def _trunk(self, chain: TracedChain) -> dict[str, Fusion]:
-        trunk = find_trunk(chain) if chain is self.whole else None
-        return {} if trunk is None else {trunk.names[0]: trunk}
+        fusions = find_fusions(chain)
+        if self.trunk is not None and chain is self.whole:
+            fusions[self.trunk.names[0]] = self.trunk
+        return FusedChain(modules, fusions)
 
     def _module(self, part: TracedStep) -> nn.Module:
         layer = part.step.layer

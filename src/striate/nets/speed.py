@@ -113,7 +113,7 @@ def _layer_seconds(work: Work, batch: int, copies: int) -> float:
 def _layer(work: Work) -> nn.Module:
     """A module that is not initialised as for training: that takes long, and random numbers."""
     with torch.device("meta"):
-        empty = build_layers(trace(work.layers, work.input, ""))
+        empty = build_layers(trace(work.layers, work.input, ""), trunk=work.trunk)
     module: nn.Module = empty.to_empty(device="cpu")
     use_fused(module, work.fused)
     module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -10,7 +10,7 @@ from typing import Literal
 from striate.errors import NetError
 from striate.nets.costs import multiply_adds, parameters
 from striate.nets.footprint import FEW_VALUES, FLOAT_BYTES
-from striate.nets.fusing import Normalization, find_fusions
+from striate.nets.fusing import FEWEST_PIXELS, Normalization, find_fusions
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -53,6 +53,7 @@ class Work:
         tensors: In which these are held.
         trained: Whether its input asks for a gradient.
         fused: Whether a compiled operator runs it, where there is one.
+        trunk: Whether that is the one for the first layers of a small net.
     """
 
     layers: Chain
@@ -64,6 +65,12 @@ class Work:
     tensors: int = 0
     trained: bool = True
     fused: bool = False
+    trunk: bool = False
+
+    @property
+    def is_small_window(self) -> bool:
+        """Whether it is a convolution that is done by minimal filtering, on enough pixels."""
+        return self.fused and not self.trunk and isinstance(self.layer, Convolution)
 
     @property
     def layer(self) -> Layer | None:
@@ -93,7 +100,9 @@ class Work:
         """
         if self.join:
             return replace(self, input=volume, output=volume)
-        return _piece(self.layers, volume, trained=self.trained, fused=self.fused)
+        return replace(
+            _piece(self.layers, volume, trained=self.trained, fused=self.fused), trunk=self.trunk
+        )
 
 
 def _piece(layers: Chain, volume: Volume, *, trained: bool, fused: bool) -> Work:
@@ -136,6 +145,7 @@ def cut(traced: Traced, *, fused: bool = True) -> list[Work]:
     cutter = _Cutter(undone, {part.step.name: part.step for part in _steps(chain)}, fuses=fused)
     length = len(trunk.names) if trunk else 0
     first = cutter.fused(chain[:length], None) if trunk else []
+    first = [replace(piece, trunk=True) for piece in first]
     return first + cutter.chain(chain[length:])
 
 
@@ -222,7 +232,7 @@ def alike(work: Work, batch: int) -> tuple[object, ...]:
         return kind, work.trained, _scale(4, work.values * batch)
     before = work.input.size if isinstance(work.layer, Full) else work.input.channels
     sizes = _scale(4, before), _scale(4, work.output.channels), _scale(2, work.input.width)
-    return kind, work.trained, *sizes
+    return kind, work.trained, work.fused, *sizes
 
 
 def _kind(part: Step | Parallel) -> object:
@@ -266,8 +276,10 @@ def _fewest_images(work: Work, batch: int) -> int:
     """So many at least that PyTorch treats each of them as one of the batch."""
     layer = work.layer
     point = isinstance(layer, Convolution) and (layer.kernel, layer.stride) == ((1, 1), (1, 1))
-    if point or (work.fused and work.multiply_adds):
+    if point or work.trunk:
         return min(batch, FEWEST_TOGETHER)
+    if work.is_small_window:
+        return _images_of_small_windows(work.input, batch)
     return 1 if work.multiply_adds and work.input.size > FEW_VALUES else FEWEST_IMAGES
 
 
@@ -277,6 +289,8 @@ def smallest(work: Work, batch: int) -> tuple[Work, int]:
         return work.on(Volume(1, 1, min(64, work.input.size), flat=True)), batch
     if work.input.flat:
         return work, min(FEWEST_IMAGES, batch)
+    if work.is_small_window:
+        return _least_of_small_windows(work, batch)
     for side in (2, 3, 4, 5, 7, 8, 11, 16, 32):
         low, narrow = min(side, work.input.height), min(side, work.input.width)
         try:
@@ -284,6 +298,22 @@ def smallest(work: Work, batch: int) -> tuple[Work, int]:
         except NetError:
             continue
     return work, batch
+
+
+def _least_of_small_windows(work: Work, batch: int) -> tuple[Work, int]:
+    """With so many pixels at least that they are done by minimal filtering, if all of them are."""
+    for side in (8, 16, 32):
+        least = Volume(
+            min(side, work.input.height), min(side, work.input.width), work.input.channels
+        )
+        images = _images_of_small_windows(least, batch)
+        if images * least.height * least.width >= FEWEST_PIXELS:
+            return work.on(least), images
+    return work, batch
+
+
+def _images_of_small_windows(volume: Volume, batch: int) -> int:
+    return min(batch, -(-FEWEST_PIXELS // (volume.height * volume.width)))
 
 
 def _steps(chain: TracedChain) -> Iterator[TracedStep]:
