@@ -4,6 +4,7 @@ import pytest
 
 from striate.kernels import load_library
 
+BEST = load_library().striate_processor() if load_library() else b""
 PROCESSORS = ("avx512_bf16", "avx512", "avx2", "scalar")
 
 
@@ -18,3 +19,11 @@ def processor(request):
     assert library.striate_processor() == request.param.encode()
     yield request.param
     library.striate_use_processor(best)
+
+
+@pytest.fixture(autouse=True)
+def own_processor(request):
+    """Tests that do not ask for each kind of processor have the operators of this one."""
+    library = load_library()
+    if library is not None and "processor" not in request.fixturenames:
+        library.striate_use_processor(BEST)

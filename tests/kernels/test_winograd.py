@@ -107,6 +107,28 @@ def test_the_same_bits_with_any_number_of_threads(dtype):
         assert all(map(torch.equal, results[0], others))
 
 
+def test_long_sums_are_as_good_as_pytorchs():
+    torch.manual_seed(0)
+    x, weight = tensors((64, 24, 24, 40, 40), bias=False)  # 25,600 tiles
+    check([x, weight], padding=1)
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "padding", "message"),
+    [
+        (torch.zeros(1, 24, 8, 8), torch.zeros(8, 23, 3, 3), 1, "weights of"),
+        (torch.zeros(1, 24, 8, 8), torch.zeros(8, 24, 5, 5), 1, "weights of"),
+        (torch.zeros(1, 24, 8, 8), torch.zeros(8, 24, 3, 3).bfloat16(), 1, "weights of"),
+        (torch.zeros(1, 24, 8, 8), torch.zeros(8, 24, 3, 3), 3, "padding 3"),
+        (torch.zeros(1, 24, 2, 8), torch.zeros(8, 24, 3, 3), 0, "no window"),
+        (torch.zeros(1, 24, 8, 8).double(), torch.zeros(8, 24, 3, 3), 1, "float64"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(x, weight, padding, message):
+    with pytest.raises(ValueError, match=message):
+        convolve(x, weight, None, padding)
+
+
 def test_an_image_has_the_same_result_in_any_batch():
     torch.manual_seed(0)
     x, weight, bias = tensors((9, 32, 48, 7, 6))
@@ -167,6 +189,10 @@ def test_what_is_not_faster_here_is_left_to_pytorch(monkeypatch):
         monkeypatch.setattr(winograd, "processor", lambda: "avx512_bf16")
         monkeypatch.setattr(winograd, "has_tiles", lambda: False)
         assert can_convolve(x)
+        assert can_convolve(x.bfloat16())
+        assert not can_convolve(x.double())
+        with torch.autocast("cpu", torch.float16):
+            assert not can_convolve(x)
         monkeypatch.setattr(winograd, "has_tiles", lambda: True)
         assert not can_convolve(x)
         monkeypatch.setattr(winograd, "processor", lambda: "avx2")

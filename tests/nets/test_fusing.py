@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from striate.kernels import load_library
+from striate.kernels import can_convolve, load_library
 from striate.nets import fusing, load_net, parse_net
 from striate.nets.fusing import FusedChain, use_fused
 
@@ -149,6 +149,12 @@ def operators(module, images):
     return [event.name for event in profile.function_events]
 
 
+needs_small_windows = pytest.mark.skipif(
+    not can_convolve(torch.zeros(2, 24, 8, 8)), reason="PyTorch is faster here"
+)
+
+
+@needs_small_windows
 def test_small_windows_run_in_training_alone():
     module, plain, images = both(parse_net(NETS["small windows"]))
     names = operators(module, images)
@@ -168,6 +174,7 @@ def test_other_windows_are_left_to_pytorch(text):
     assert not fusions(net.build(), fusing.SmallWindow)
 
 
+@needs_small_windows
 def test_few_pixels_are_left_to_pytorch(monkeypatch):
     module, _, images = both(parse_net("input 8x8x24 conv3-24 bn gap fc-2"))
     monkeypatch.setattr(fusing, "FEWEST_PIXELS", 4 * 64)
@@ -176,16 +183,49 @@ def test_few_pixels_are_left_to_pytorch(monkeypatch):
     assert "striate::winograd" not in operators(module, images)
 
 
-def test_a_convolution_of_another_class_runs_for_itself():
-    class Doubled(torch.nn.Conv2d):
-        def forward(self, x):
-            return 2 * super().forward(x)
+class Doubled(torch.nn.Conv2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
 
+
+def convolution(kind=torch.nn.Conv2d, kernel=3, **options):
+    return kind(24, 24, kernel, **{"padding": kernel // 2} | options)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        convolution(Doubled),
+        convolution(padding_mode="reflect"),
+        convolution(kernel=5),
+        convolution(kernel=1),
+        convolution(dilation=2, padding=2),
+        convolution(padding=2),
+        convolution(stride=2),
+        convolution(groups=2),
+        convolution().requires_grad_(False),
+    ],
+)
+def test_a_convolution_in_the_place_of_another_does_what_it_does(other):
     module, _, images = both(parse_net("input 8x8x24 conv3-24 bn gap fc-2"))
-    layer = module.layers.conv1
-    expected = 2 * layer(images)
-    layer.__class__ = Doubled
+    module.layers.conv1 = other.train()
     seen = []
     module.layers.bn1.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     module(images)
-    assert torch.allclose(seen[0], expected, atol=1e-5)
+    assert torch.allclose(seen[0], other(images), atol=1e-5)
+
+
+def test_listeners_on_the_way_back_are_heard():
+    module, _, images = both(parse_net("input 8x8x24 conv3-24 bn gap fc-2"))
+    heard = []
+    module.layers.conv1.register_full_backward_hook(lambda *args: heard.append("one"))
+    module(images.requires_grad_()).sum().backward()
+    everywhere = torch.nn.modules.module.register_module_full_backward_hook(
+        lambda layer, *_: heard.append(type(layer).__name__)
+    )
+    try:
+        module(images).sum().backward()
+    finally:
+        everywhere.remove()
+    assert heard[0] == "one"
+    assert {"Conv2d", "BatchNorm2d"} <= set(heard)

@@ -48,7 +48,12 @@ def can_convolve(x: Tensor) -> bool:
         return False
     if not torch.is_autocast_enabled("cpu"):
         return x.dtype == torch.float32 and processor() not in {"pytorch", "scalar"}
-    return processor() == "avx512_bf16" and not has_tiles()
+    return (
+        x.dtype in {torch.float32, torch.bfloat16}
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        and processor() == "avx512_bf16"
+        and not has_tiles()
+    )
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
@@ -62,11 +67,24 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Te
 
     Returns:
         (N, K, H + 2 padding - 2, W + 2 padding - 2), of x's type, or of autocast's.
+
+    Raises:
+        ValueError: For other shapes, and for types that this processor's operators do not take.
     """
     if torch.is_autocast_enabled("cpu"):
         x = x.to(torch.get_autocast_dtype("cpu"))
+    _check(x, weight, padding)
     y: Tensor = _Function.apply(x, weight, bias, padding)  # type: ignore[no-untyped-call]
     return y
+
+
+def _check(x: Tensor, weight: Tensor, padding: int) -> None:
+    if weight.dtype != torch.float32 or weight.shape[1:] != (x.shape[1], 3, 3):
+        raise ValueError(f"weights of {tuple(weight.shape)}, {weight.dtype}, for {tuple(x.shape)}")
+    if not 0 <= padding <= MOST_PADDING or min(x.shape[2:]) + 2 * padding < 3:
+        raise ValueError(f"no window of 3x3 on {tuple(x.shape)} with padding {padding}")
+    if x.dtype != torch.float32 and (x.dtype, processor()) != (torch.bfloat16, "avx512_bf16"):
+        raise ValueError(f"{x.dtype} on {processor()}")
 
 
 class _Function(torch.autograd.Function):
@@ -101,13 +119,14 @@ class _Function(torch.autograd.Function):
 )
 def _winograd(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, turned: bool) -> Tensor:
     x = x.contiguous(memory_format=_CHANNELS_LAST)
-    weight = weight.float().contiguous(memory_format=_CHANNELS_LAST)
-    bias = None if bias is None else bias.float().contiguous()
+    weight = weight.contiguous(memory_format=_CHANNELS_LAST)
+    bias = None if bias is None else bias.contiguous()
     y = _result(x, weight, padding, turned=turned)
     call = _Call(x, y, padding)
-    panels, forward, _ = call.sizes()
+    panels, work, _ = call.sizes()
     tensors = {"weight": weight, "bias": bias, "x": x, "y": y}
-    call.run("striate_winograd", turned=turned, panels=panels, work=forward, **tensors)
+    tensors |= {"panels": _words(panels), "work": _words(work)}
+    call.run("striate_winograd", turned=turned, **tensors)
     return y
 
 
@@ -119,7 +138,7 @@ def _winograd_weights(x: Tensor, dy: Tensor, padding: int) -> Tensor:
     x, dy = x.contiguous(memory_format=_CHANNELS_LAST), in_order_of(dy, x)
     gradient = _gradient(x, dy)
     call = _Call(x, dy, padding)
-    work = call.sizes()[2]
+    work = _words(call.sizes()[2])
     call.run("striate_winograd_weights", x=x, dy=dy, weight_gradient=gradient, work=work)
     return gradient
 
@@ -132,7 +151,11 @@ def _result(x: Tensor, weight: Tensor, padding: int, *, turned: bool) -> Tensor:
 
 def _gradient(x: Tensor, dy: Tensor) -> Tensor:
     shape = dy.shape[1], x.shape[1], 3, 3
-    return torch.empty(shape, dtype=torch.float32, memory_format=_CHANNELS_LAST)
+    return torch.empty(shape, dtype=torch.float32, device=x.device, memory_format=_CHANNELS_LAST)
+
+
+def _words(count: int) -> Tensor:
+    return torch.empty(count, dtype=torch.int32)
 
 
 class _Call:
@@ -146,14 +169,13 @@ class _Call:
         )  # fmt: skip
         library = load_library()
         assert library is not None
-        assert not self.job.half or processor() == "avx512_bf16"
         self.library = library
 
-    def sizes(self) -> list[Tensor]:
-        """Work space for the packed weights, the way forward, and the gradient of the weights."""
+    def sizes(self) -> list[int]:
+        """Words for the packed weights, the way forward, and the gradient of the weights."""
         sizes = [ctypes.c_int64() for _ in range(3)]
         self.library.striate_winograd_sizes(ctypes.byref(self.job), *map(ctypes.byref, sizes))
-        return [torch.empty(size.value, dtype=torch.int32) for size in sizes]
+        return [size.value for size in sizes]
 
     def run(self, function: str, *, turned: bool = False, **tensors: Tensor | None) -> None:
         """Calls a function of the library."""

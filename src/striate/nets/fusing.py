@@ -10,12 +10,18 @@ float64, for gradients of a net that is not in training, and where somebody list
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from typing import Protocol, TypedDict, TypeGuard
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import (
+    _global_backward_hooks,
+    _global_forward_hooks,
+    _global_forward_pre_hooks,
+)
 
 from striate.kernels import (
     ACTIVATIONS,
@@ -32,10 +38,8 @@ from striate.nets.shapes import TracedChain, TracedParallel, TracedStep
 # Of a volume, below which the layers one by one are sooner done: a call of an operator with its
 # backward takes a fifth of a millisecond, without gradients a fiftieth.
 FEWEST_VALUES, FEWEST_WITHOUT_GRADIENTS = 2**19, 2**16
-FEWEST_CHANNELS, FEWEST_PIXELS = (
-    24,
-    256,
-)  # in and out of a convolution by minimal filtering; of all images
+FEWEST_CHANNELS = 24  # in and out of a convolution by minimal filtering ...
+FEWEST_PIXELS = 256  # ... and of all its images together
 
 
 class Fusion(Protocol):
@@ -168,11 +172,18 @@ class SmallWindow:
         return (
             layer.training
             and torch.is_grad_enabled()
-            and type(layer) is nn.Conv2d
-            and layer.weight.dtype == torch.float32
+            and is_plain(layer)
+            and self._is_as_traced(layer)
+            and layer.weight.shape[1] == x.shape[1]
             and can_convolve(x)
             and x.numel() >= FEWEST_PIXELS * x.shape[1]
         )
+
+    def _is_as_traced(self, layer: nn.Conv2d) -> bool:
+        """Nobody has put another convolution in its place."""
+        window = layer.kernel_size, layer.stride, layer.dilation, layer.groups, layer.padding
+        traced = (3, 3), (1, 1), (1, 1), 1, (self.padding, self.padding)
+        return layer.weight.dtype == torch.float32 and window == traced
 
     def run(self, chain: FusedChain, x: Tensor) -> Tensor:
         """Through the operator."""
@@ -304,9 +315,7 @@ class FusedChain(nn.Sequential):
         return x
 
     def _can_run(self, fusion: Fusion, x: Tensor) -> bool:
-        layers = fusion.layers(self)
-        heard = any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
-        return not heard and fusion.can_run(self, x)
+        return not has_listeners(fusion.layers(self)) and fusion.can_run(self, x)
 
 
 def _is_large(x: Tensor) -> bool:
@@ -339,6 +348,29 @@ def _normalize(norm: nn.BatchNorm2d, x: Tensor, options: _Options) -> Tensor:
         mean.lerp_(mean_here, norm.momentum)
         variance.lerp_(variance_here * (count / (count - 1)), norm.momentum)
     return y
+
+
+def is_plain(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether it is a convolution with zeros around the image, and nobody's own."""
+    return (
+        type(layer) is nn.Conv2d
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+        and "forward" not in vars(layer)
+    )
+
+
+def has_listeners(layers: Iterable[nn.Module]) -> bool:
+    """Whether somebody has asked to see what goes through one of them, forward or back."""
+    if any((_global_forward_hooks, _global_forward_pre_hooks, _global_backward_hooks)):
+        return True
+    return any(
+        layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+        for layer in layers
+    )
 
 
 def use_fused(module: nn.Module, on: bool) -> None:

@@ -14,10 +14,9 @@ from typing import TypeGuard
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 
 from striate.nets.build import NetModule
-from striate.nets.fusing import FusedChain, Fusion, Normalization
+from striate.nets.fusing import FusedChain, Fusion, Normalization, has_listeners, is_plain
 from striate.nets.layers import Parallel, UnscaledBatchNorm2d
 from striate.nets.trunk import Trunk
 
@@ -84,7 +83,7 @@ class _State:
 
     def holds(self) -> bool:
         """Whether all is as it was, and still nobody listens to a layer."""
-        return self._look() == self._seen and not self._has_listeners()
+        return self._look() == self._seen and not has_listeners(self._parts)
 
     def usual(self) -> bool:
         """Whether the layers need not run one by one.
@@ -95,7 +94,7 @@ class _State:
         counted = not any(tensor.is_inference() for tensor in self._tensors)
         types = all(t.dtype == torch.float32 or not t.is_floating_point() for t in self._tensors)
         trains = any(part.training for part in self._parts)
-        return counted and types and not trains and not self._has_listeners()
+        return counted and types and not trains and not has_listeners(self._parts)
 
     def _look(self) -> list[int]:
         seen: list[int] = []
@@ -105,11 +104,6 @@ class _State:
                 version = -1 if tensor.is_inference() else tensor._version
                 seen += [id(tensor), version, tensor.data_ptr()]
         return seen
-
-    def _has_listeners(self) -> bool:
-        if _global_forward_hooks or _global_forward_pre_hooks:
-            return True
-        return any(part._forward_hooks or part._forward_pre_hooks for part in self._parts)
 
 
 def _tensors(part: nn.Module) -> list[Tensor]:
@@ -141,7 +135,7 @@ def _prepare_chain(chain: nn.Module, dtype: torch.dtype) -> FusedChain:
         layer = layers[names[place]]
         assert layer is not None
         taken = 1
-        if _is_plain(layer):
+        if is_plain(layer):
             after = [layers[name] for name in names[place + 1 : place + 3]]
             norm = after[0] if after and _is_foldable(after[0]) else None
             after = after[norm is not None :]
@@ -171,16 +165,6 @@ def _left(chain: FusedChain, prepared: dict[str, nn.Module]) -> dict[str, Fusion
         if there:
             left[name] = fusion
     return left
-
-
-def _is_plain(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether it is a convolution with zeros around the image, and nobody's own."""
-    return (
-        type(layer) is nn.Conv2d
-        and layer.padding_mode == "zeros"
-        and not isinstance(layer.padding, str)
-        and "forward" not in vars(layer)
-    )
 
 
 def _is_foldable(layer: nn.Module | None) -> TypeGuard[nn.BatchNorm2d]:

@@ -69,7 +69,7 @@ class Work:
 
     @property
     def is_small_window(self) -> bool:
-        """Whether it is a convolution that is done by minimal filtering, on enough pixels."""
+        """Whether it is a convolution that is done by minimal filtering, given enough pixels."""
         return self.fused and not self.trunk and isinstance(self.layer, Convolution)
 
     @property
@@ -265,6 +265,9 @@ def halved(work: Work, batch: int) -> tuple[Work, int] | None:
     if max(height, width) < 2 * SMALLEST_SIDE:
         return None
     low = height >= width
+    small = height * width * batch < 2 * FEWEST_PIXELS
+    if work.is_small_window and small:  # the half would be done by PyTorch
+        return None
     half = Volume(height // 2, width, channels) if low else Volume(height, width // 2, channels)
     try:
         return work.on(half), batch
@@ -301,7 +304,7 @@ def smallest(work: Work, batch: int) -> tuple[Work, int]:
 
 
 def _least_of_small_windows(work: Work, batch: int) -> tuple[Work, int]:
-    """With so many pixels at least that they are done by minimal filtering, if all of them are."""
+    """With no fewer pixels than minimal filtering takes; the whole, where that has fewer."""
     for side in (8, 16, 32):
         least = Volume(
             min(side, work.input.height), min(side, work.input.width), work.input.channels

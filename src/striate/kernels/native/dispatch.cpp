@@ -30,6 +30,15 @@ bool runs_here(const Kernels* kernels) {
   return true;
 }
 
+bool finds_tiles() {
+#if defined(__x86_64__)
+  constexpr unsigned amx_bf16 = 1u << 22;
+  unsigned a, b, c, d;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) return (d & amx_bf16) != 0;
+#endif
+  return false;
+}
+
 const Kernels* choose() {
   for (const Kernels* kernels : best_first)
     if (runs_here(kernels)) return kernels;
@@ -47,12 +56,8 @@ int32_t striate_version(void) { return 5; }
 const char* striate_processor(void) { return chosen->name; }
 
 int32_t striate_has_tiles(void) {
-#if defined(__x86_64__)
-  constexpr unsigned amx_bf16 = 1u << 22;
-  unsigned a, b, c, d;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) return (d & amx_bf16) != 0;
-#endif
-  return 0;
+  static const bool has_tiles = finds_tiles();  // asking a virtual processor takes long
+  return has_tiles;
 }
 
 int32_t striate_use_processor(const char* name) {
