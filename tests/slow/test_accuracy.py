@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -12,9 +13,10 @@ real_data = pytest.mark.skipif("STRIATE_DATA" not in os.environ, reason="needs S
 
 
 def test_digits_by_default(tmp_path):
-    run = striate.train("digits", out=tmp_path / "run")
-    assert run.test["accuracy"] >= 0.985
-    assert run.report.stat().st_size < 5_000_000
+    """Of four seeds: an image of the 270 is 0.4 %, and rounding decides over some."""
+    runs = [striate.train("digits", out=tmp_path / str(seed), seed=seed) for seed in range(4)]
+    assert fmean(run.test["accuracy"] for run in runs) >= 0.985
+    assert all(run.report.stat().st_size < 5_000_000 for run in runs)
 
 
 @real_data
