@@ -70,6 +70,15 @@ def test_an_svg_names_roofs_phases_and_layers(tmp_path):
     assert 'href="http' not in (tmp_path / "roofline.svg").read_text()  # it asks for nothing
 
 
+def test_marks_above_the_roof_are_explained(tmp_path):
+    below = made_up()
+    above = replace(below, ceilings=Ceilings(1e7, 4e7, 2e10))
+    for found, explained in ((below, False), (above, True)):
+        found.draw(tmp_path / "roofline.svg")
+        text = words(tmp_path / "roofline.svg")
+        assert ("fewer products than the definition's" in text) == explained
+
+
 def test_layers_at_one_place_share_a_name(tmp_path):
     found = made_up(layers=2)
     near = [replace(part, layer="conv9") for part in found.layers if part.layer == "conv1"]
