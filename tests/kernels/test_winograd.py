@@ -56,13 +56,22 @@ def right(x, weight, bias=None, *, padding=1):
     return [y.detach(), *torch.autograd.grad(y, asked, dy.double())]
 
 
-def check(given_tensors, padding):
+def scale(x, weight, y):
+    """What the results and the gradients come to; a sum of few values may be less by chance."""
+    spread = [float(each.detach().double().square().mean().sqrt()) for each in (x, weight)]
+    pixels = (y.numel() / y.shape[1]) ** 0.5
+    wide, high = (3 * count**0.5 for count in (x.shape[1], y.shape[1]))
+    return spread[0] * spread[1] * wide, spread[1] * high, spread[0] * pixels, pixels
+
+
+def check(given_tensors, padding, *, times=1):
     found = run(*given_tensors, padding=padding)
-    for mine, theirs in zip(found, right(*given_tensors, padding=padding), strict=True):
+    expected = right(*given_tensors, padding=padding)
+    sizes = scale(*given_tensors[:2], expected[0])
+    for mine, theirs, size in zip(found, expected, sizes, strict=False):  # perhaps no bias
         assert mine.shape == theirs.shape
-        size = theirs.square().mean().sqrt()
         error = (mine.double() - theirs).square().mean().sqrt()
-        assert error <= TOLERANCE[given_tensors[0].dtype] * size
+        assert error <= times * TOLERANCE[given_tensors[0].dtype] * size
 
 
 @pytest.mark.parametrize("padding", [0, 1, 2])
@@ -86,7 +95,7 @@ def test_every_processor_agrees_with_pytorch(processor, dtype, padding):
 def test_any_size(shape, padding, dtype, bias):
     assume(takes(dtype) and min(shape[3:]) + 2 * padding >= 3)
     torch.manual_seed(0)
-    check(tensors(shape, dtype, bias=bias), padding)
+    check(tensors(shape, dtype, bias=bias), padding, times=4)
 
 
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
