@@ -13,15 +13,16 @@ from striate.kernels import processor as running_processor
 
 pytestmark = pytest.mark.skipif(load_library() is None, reason="the operators are not compiled")
 
-# Of the root mean square. bf16 rounds to one part in 512 at most, and the transforms once more.
-TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 6e-3}
+# Of the root mean square. bf16 rounds to one part in 512 at most; the transforms, which round once
+# more, subtract large values from each other.
+TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 1.4e-2}
 SHAPES = (  # N, C, K, H, W
     (3, 16, 16, 8, 8),
     (2, 24, 64, 7, 5),
     (5, 3, 7, 9, 6),
     (1, 65, 130, 3, 3),
     (4, 40, 33, 1, 2),
-    (40, 33, 20, 6, 4),  # more tiles than are summed together
+    (80, 33, 20, 6, 4),  # more tiles than are summed together
 )
 
 

@@ -143,10 +143,14 @@ def test_one_value_a_channel_is_an_error_as_in_pytorch():
         module(torch.randn(1, 3, 2, 2))
 
 
-def operators(module, images):
+def calls(function, *arguments):
     with torch.autograd.profiler.profile() as profile:
-        module(images).sum().backward()
+        function(*arguments)
     return [event.name for event in profile.function_events]
+
+
+def operators(module, images):
+    return calls(lambda: module(images).sum().backward())
 
 
 needs_small_windows = pytest.mark.skipif(
@@ -155,7 +159,7 @@ needs_small_windows = pytest.mark.skipif(
 
 
 @needs_small_windows
-def test_small_windows_run_in_training_alone():
+def test_small_windows_run_in_training_and_in_exact_predictions():
     module, plain, images = both(parse_net(NETS["small windows"]))
     names = operators(module, images)
     assert names.count("striate::winograd") == 6  # three layers, there and back
@@ -163,7 +167,9 @@ def test_small_windows_run_in_training_alone():
     assert "striate::winograd" not in operators(plain, images)
     assert "striate::winograd" not in operators(module.eval(), images)
     with torch.no_grad():
-        assert torch.equal(module.train()(images), plain(images))
+        assert calls(module, images).count("striate::winograd") == 3
+        with torch.autocast("cpu", torch.bfloat16):
+            assert "striate::winograd" not in calls(module, images)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +187,13 @@ def test_few_pixels_are_left_to_pytorch(monkeypatch):
     assert "striate::winograd" in operators(module, images)
     monkeypatch.setattr(fusing, "FEWEST_PIXELS", 4 * 64 + 1)
     assert "striate::winograd" not in operators(module, images)
+
+
+@needs_small_windows
+def test_maps_of_one_pixel_are_left_to_pytorch():
+    for size, expected in (("3x4", False), ("4x4", True)):
+        module, _, images = both(parse_net(f"input {size}x24 conv3-24p0 bn gap fc-2"), batch=80)
+        assert ("striate::winograd" in operators(module, images)) == expected
 
 
 class Doubled(torch.nn.Conv2d):

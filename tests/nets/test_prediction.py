@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from striate.nets import load_net, parse_net
+from striate.kernels import can_convolve, convolve
+from striate.nets import load_net, parse_net, prediction
 from striate.nets.prediction import FEW_IMAGES, MOST_LAYOUTS, Predictor, PreparedConvolution
 
 NETS = {
@@ -70,6 +71,26 @@ def test_norms_and_activations_go_into_the_convolutions():
     assert kinds.count(PreparedConvolution) == 19 + 2
     names = [name for name, _ in prepared.named_modules() if ".bn" in name]
     assert names == []  # those of the convolutions are their `norm`
+
+
+@pytest.mark.skipif(not can_convolve(torch.zeros(2, 24, 8, 8)), reason="PyTorch is faster here")
+@pytest.mark.parametrize("count", [FEW_IMAGES, FEW_IMAGES + 4])
+def test_small_windows_of_many_images_are_filtered_minimally(monkeypatch, count):
+    text = "input 9x8x24 conv3-24 bn relu conv3-32p0b0 (conv3-32 bn gelu conv3-32 bn + skip) fc-5"
+    module, images = trained(text)
+    images, predictor, convolved = images[:count], Predictor(module), []
+
+    def heard(*arguments):
+        convolved.append(arguments)
+        return convolve(*arguments)
+
+    monkeypatch.setattr(prediction, "convolve", heard)
+    with torch.inference_mode():
+        found, exact = predictor(images, "fp32"), copy.deepcopy(module).double()(images.double())
+        assert (found - exact).abs().max() < 1e-4 * exact.abs().max()
+        with torch.autocast("cpu", torch.bfloat16):
+            predictor(images, "bf16")
+    assert len(convolved) == (4 if count > FEW_IMAGES else 0)
 
 
 def test_new_weights_and_statistics_count():

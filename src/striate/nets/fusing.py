@@ -39,7 +39,10 @@ from striate.nets.shapes import TracedChain, TracedParallel, TracedStep
 # backward takes a fifth of a millisecond, without gradients a fiftieth.
 FEWEST_VALUES, FEWEST_WITHOUT_GRADIENTS = 2**19, 2**16
 FEWEST_CHANNELS = 24  # in and out of a convolution by minimal filtering ...
-FEWEST_PIXELS = 256  # ... and of all its images together
+FEWEST_PIXELS = 256  # ... of all its images together ...
+LEAST_SIDE = 2  # ... and of what it makes
+SMALL_WINDOW = (3, 3), (1, 1), (1, 1), 1  # kernel, stride, dilation, groups
+SMALL_PADDINGS = (0, 0), (1, 1), (2, 2)
 
 
 class Fusion(Protocol):
@@ -156,40 +159,31 @@ class SmallWindow:
 
     Attributes:
         names: Of the layer.
-        padding: Zeros on every side.
     """
 
     names: tuple[str, ...]
-    padding: int
 
     def layers(self, chain: FusedChain) -> list[nn.Module]:
         """The convolution."""
         return [chain.get_submodule(self.names[0])]
 
     def can_run(self, chain: FusedChain, x: Tensor) -> bool:
-        """In training; predictions are left to PyTorch, whose rounding is the usual one."""
+        """In training, and in fp32 without gradients: predictions in bf16 round less by PyTorch."""
         layer = chain.get_submodule(self.names[0])
+        exact = not torch.is_autocast_enabled("cpu")
         return (
-            layer.training
-            and torch.is_grad_enabled()
-            and is_plain(layer)
-            and self._is_as_traced(layer)
+            (layer.training or (exact and not torch.is_grad_enabled()))
+            and is_small_window(layer)
+            and layer.weight.dtype == torch.float32
             and layer.weight.shape[1] == x.shape[1]
-            and can_convolve(x)
-            and x.numel() >= FEWEST_PIXELS * x.shape[1]
+            and can_filter(x, int(layer.padding[0]))
         )
-
-    def _is_as_traced(self, layer: nn.Conv2d) -> bool:
-        """Nobody has put another convolution in its place."""
-        window = layer.kernel_size, layer.stride, layer.dilation, layer.groups, layer.padding
-        traced = (3, 3), (1, 1), (1, 1), 1, (self.padding, self.padding)
-        return layer.weight.dtype == torch.float32 and window == traced
 
     def run(self, chain: FusedChain, x: Tensor) -> Tensor:
         """Through the operator."""
         layer = chain.get_submodule(self.names[0])
         assert isinstance(layer, nn.Conv2d)
-        return convolve(x, layer.weight, layer.bias, self.padding)
+        return convolve(x, layer.weight, layer.bias, int(layer.padding[0]))
 
 
 def find_fusions(chain: TracedChain) -> dict[str, Fusion]:
@@ -244,11 +238,10 @@ def _small_window(part: TracedStep | TracedParallel) -> Fusion | None:
     layer = part.step.layer if isinstance(part, TracedStep) else None
     if not isinstance(part, TracedStep) or not isinstance(layer, Convolution):
         return None
-    plain = layer.shared and layer.groups == 1
-    window = layer.kernel, layer.stride, layer.dilation
-    small = window == ((3, 3), (1, 1), (1, 1)) and layer.padding in {(0, 0), (1, 1), (2, 2)}
-    if plain and small and min(part.input.channels, part.output.channels) >= FEWEST_CHANNELS:
-        return SmallWindow((part.step.name,), layer.padding[0])
+    window = layer.kernel, layer.stride, layer.dilation, layer.groups
+    small = window == SMALL_WINDOW and layer.padding in SMALL_PADDINGS and layer.shared
+    if small and min(part.input.channels, part.output.channels) >= FEWEST_CHANNELS:
+        return SmallWindow((part.step.name,))
     return None
 
 
@@ -357,6 +350,25 @@ def is_plain(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
         and layer.padding_mode == "zeros"
         and not isinstance(layer.padding, str)
         and "forward" not in vars(layer)
+    )
+
+
+def is_small_window(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether minimal filtering does the same as this layer, and sooner."""
+    return (
+        is_plain(layer)
+        and (layer.kernel_size, layer.stride, layer.dilation, layer.groups) == SMALL_WINDOW
+        and layer.padding in SMALL_PADDINGS
+        and min(layer.in_channels, layer.out_channels) >= FEWEST_CHANNELS
+    )
+
+
+def can_filter(x: Tensor, padding: int) -> bool:
+    """Whether this volume is large enough, and of a kind, for minimal filtering to pay."""
+    return (
+        can_convolve(x)
+        and min(x.shape[2:]) + 2 * padding - 2 >= LEAST_SIDE
+        and x.numel() >= FEWEST_PIXELS * x.shape[1]
     )
 
 

@@ -15,8 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.kernels import convolve
 from striate.nets.build import NetModule
-from striate.nets.fusing import FusedChain, Fusion, Normalization, has_listeners, is_plain
+from striate.nets.fusing import (
+    FusedChain,
+    Fusion,
+    Normalization,
+    can_filter,
+    has_listeners,
+    is_plain,
+    is_small_window,
+)
 from striate.nets.layers import Parallel, UnscaledBatchNorm2d
 from striate.nets.trunk import Trunk
 
@@ -207,6 +216,8 @@ class PreparedConvolution(nn.Module):
         self._dilation, self._groups = convolution.dilation, convolution.groups
         self._activation = activation
         weight, bias = _fold(convolution, norm)
+        small = dtype == torch.float32 and is_small_window(convolution)
+        self._filter = (weight, bias) if small else None
         self._weight = weight.to(dtype, memory_format=torch.channels_last)
         self._bias = None if bias is None else bias.to(dtype)
         self._laid_out: dict[tuple[int, ...], Tensor] = {}
@@ -216,12 +227,18 @@ class PreparedConvolution(nn.Module):
         x = x.to(self._weight.dtype)
         if len(x) <= FEW_IMAGES and _can_lay_out(x):
             return self._run_laid_out(x)
-        y = F.conv2d(
-            x, self._weight, self._bias, self._stride, self._padding, self._dilation, self._groups
-        )
+        if self._filter is not None and can_filter(x, int(self._padding[0])):
+            y = convolve(x, *self._filter, int(self._padding[0]))
+        else:
+            y = self._convolve(x)
         if type(self._activation) is nn.ReLU:
             return y.relu_()
         return y if self._activation is None else self._activation(y)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        return F.conv2d(
+            x, self._weight, self._bias, self._stride, self._padding, self._dilation, self._groups
+        )
 
     def _run_laid_out(self, x: Tensor) -> Tensor:
         name, algorithm = "none", ""
