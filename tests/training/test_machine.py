@@ -6,6 +6,7 @@ import torch
 from striate.errors import UsageError
 from striate.kernels import processor
 from striate.training.machine import (
+    WORTH_A_THREAD,
     choose_device,
     choose_precision,
     choose_threads,
@@ -63,6 +64,10 @@ def test_mps_stays_in_fp32():
 def test_threads_are_for_steps_that_are_worth_sharing():
     assert choose_threads(1_000_000) == 1
     assert choose_threads(10**10) == torch.get_num_threads()
+    assert choose_threads(10**10, processes=1000) == 1
+    with limited_threads(16):
+        assert choose_threads(5 * WORTH_A_THREAD) == 5
+        assert choose_threads(5 * WORTH_A_THREAD, processes=2) == 2
 
 
 def test_the_number_of_threads_is_given_back():

@@ -18,9 +18,7 @@ from striate.kernels import processor
 
 WORTHWHILE_RATIO = 1.5
 SMALLEST_NET = 5_000_000  # multiply-adds an image; below it the casts cost what the products save
-SHARED_STEP = (
-    100_000_000  # multiply-adds; below it threads wait for each other longer than they work
-)
+WORTH_A_THREAD = 4_000_000  # multiply-adds; with fewer, threads wait longer than they work
 RECORDED_PACKAGES = ("striate", "torch", "numpy", "pillow", "scikit-learn", "safetensors")
 
 
@@ -104,15 +102,14 @@ def _matrix_product_seconds(dtype: torch.dtype) -> float:
 
 
 def choose_threads(multiply_adds: int, *, processes: int = 1) -> int:
-    """One thread where a step is too short to share, else PyTorch's own number, shared out.
+    """As many threads as a step is worth, at most PyTorch's own number, shared out.
 
     Args:
         multiply_adds: Of a training batch, forward.
         processes: That share the batch, and the threads.
     """
-    if multiply_adds // processes < SHARED_STEP:
-        return 1
-    return max(1, torch.get_num_threads() // processes)
+    most = torch.get_num_threads() // processes
+    return max(1, min(most, multiply_adds // processes // WORTH_A_THREAD))
 
 
 @contextmanager
