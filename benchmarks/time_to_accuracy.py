@@ -113,16 +113,13 @@ def whitened(widths: tuple[int, ...]) -> str:
 
 # Convolutions without normalisation, which run as one operator, from PyTorch's initial weights.
 SMALL = "conv5-6p0 relu maxpool2 conv5-16p0 relu maxpool2 fc-64 relu fc-10"
-WIDER = "conv5-16 relu maxpool2 conv5-32 relu maxpool2 fc-128 relu fc-10"
-PLAIN = {"batch": 256, "label_smoothing": 0.1}
+WIDER = "conv5-16p0 relu maxpool2 conv5-32p0 relu maxpool2 fc-128 relu fc-10"
 FAST = {"initialize.name": "torch", "optimizer.lr": 0.6, "optimizer.momentum": 0.8}
-SLOW = {"initialize.name": "torch", "optimizer.lr": 0.4}
+SLOW = {"initialize.name": "torch", "optimizer.lr": 0.3, "optimizer.momentum": 0.9}
 MIRRORED = {"flip": "alternating", "views": 2, "precision": "bf16"}
 GOALS = (
-    Goal(
-        "mnist", 0.99, (), 1, 512, translate=0, label_smoothing=0.05, net=SMALL, settings=FAST
-    ),
-    Goal("mnist", 0.995, (), 4, translate=1, net=WIDER, **PLAIN, settings=SLOW),
+    Goal("mnist", 0.99, (), 1, 512, translate=0, label_smoothing=0.05, net=SMALL, settings=FAST),
+    Goal("mnist", 0.995, (), 4, 256, translate=1, label_smoothing=0.1, net=WIDER, settings=SLOW),
     Goal("fashion-mnist", 0.93, (32, 64, 64), 4, batch=500, **MIRRORED | {"views": 6}),
     Goal("cifar10", 0.90, (32, 64, 128), 5, **MIRRORED),
     Goal("cifar10", 0.93, (64, 128, 128), 8, **MIRRORED),
