@@ -23,6 +23,7 @@ SHAPES = (  # N, C, K, H, W
     (1, 65, 130, 3, 3),
     (4, 40, 33, 1, 2),
     (80, 33, 20, 6, 4),  # more tiles than are summed together
+    (131, 33, 20, 4, 3),  # an odd count of them
 )
 
 
@@ -108,7 +109,7 @@ def test_the_same_bits_with_any_number_of_threads(dtype):
     threads = torch.get_num_threads()
     try:
         results = []
-        for count in (1, 2, 3, 7):
+        for count in (1, 2, 3, 4, 7):
             torch.set_num_threads(count)
             results.append(run(*given_tensors))
     finally:
@@ -119,7 +120,7 @@ def test_the_same_bits_with_any_number_of_threads(dtype):
 
 def test_long_sums_are_as_good_as_pytorchs():
     torch.manual_seed(0)
-    x, weight = tensors((64, 24, 24, 40, 40), bias=False)  # 25,600 tiles
+    x, weight = tensors((64, 24, 24, 80, 80), bias=False)  # 25,600 tiles
     check([x, weight], padding=1)
 
 
@@ -132,6 +133,7 @@ def test_long_sums_are_as_good_as_pytorchs():
         (torch.zeros(1, 24, 8, 8), torch.zeros(8, 24, 3, 3), 3, "padding 3"),
         (torch.zeros(1, 24, 2, 8), torch.zeros(8, 24, 3, 3), 0, "no window"),
         (torch.zeros(1, 24, 8, 8).double(), torch.zeros(8, 24, 3, 3), 1, "float64"),
+        (torch.zeros(0, 24, 8, 8), torch.zeros(8, 24, 3, 3), 1, "no values"),
     ],
 )
 def test_what_does_not_fit_is_an_error(x, weight, padding, message):

@@ -190,7 +190,7 @@ def test_few_pixels_are_left_to_pytorch(monkeypatch):
 
 
 @needs_small_windows
-def test_maps_of_one_pixel_are_left_to_pytorch():
+def test_maps_of_one_row_are_left_to_pytorch():
     for size, expected in (("3x4", False), ("4x4", True)):
         module, _, images = both(parse_net(f"input {size}x24 conv3-24p0 bn gap fc-2"), batch=80)
         assert ("striate::winograd" in operators(module, images)) == expected

@@ -66,8 +66,8 @@ def bench(
         batch: Images in a step. If not given, the recipe's choice for so many images (50,000 made
             up), halved while a step would take seconds or a quarter of the memory.
         seconds: How long to measure steps; three of each kind are measured in any case.
-        threads: Of the processor; PyTorch's own number if not given. As in training, a step that is
-            too short to share uses one of them.
+        threads: Of the processor; PyTorch's own number if not given. As in training, a short step
+            uses fewer of them.
         events: Who is told what happens.
         settings: Dotted fields of the recipe to change, as {"augment.cutout": 8}.
         fields: Fields of the recipe to change, as precision="fp32" or kernels="off".

@@ -216,8 +216,7 @@ class PreparedConvolution(nn.Module):
         self._dilation, self._groups = convolution.dilation, convolution.groups
         self._activation = activation
         weight, bias = _fold(convolution, norm)
-        small = dtype == torch.float32 and is_small_window(convolution)
-        self._filter = (weight, bias) if small else None
+        self._small_window = dtype == torch.float32 and is_small_window(convolution)
         self._weight = weight.to(dtype, memory_format=torch.channels_last)
         self._bias = None if bias is None else bias.to(dtype)
         self._laid_out: dict[tuple[int, ...], Tensor] = {}
@@ -227,8 +226,8 @@ class PreparedConvolution(nn.Module):
         x = x.to(self._weight.dtype)
         if len(x) <= FEW_IMAGES and _can_lay_out(x):
             return self._run_laid_out(x)
-        if self._filter is not None and can_filter(x, int(self._padding[0])):
-            y = convolve(x, *self._filter, int(self._padding[0]))
+        if self._small_window and can_filter(x, int(self._padding[0])):
+            y = convolve(x, self._weight, self._bias, int(self._padding[0]))
         else:
             y = self._convolve(x)
         if type(self._activation) is nn.ReLU:

@@ -76,7 +76,7 @@ class Bench:
         data: Where these came from; None where they were made up.
         batch: Images in a step.
         precision: "fp32" or "bf16".
-        step_threads: Those that the training uses: one where a step is too short to share.
+        step_threads: Those that the training uses: fewer where a step is short.
         steps: How many whole steps were measured; `seconds` is the median of their times.
         seconds: Of a whole step.
         range: Those of the fastest and of the slowest.
