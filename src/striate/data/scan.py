@@ -22,7 +22,7 @@ from striate.data.resize import PHOTO_SIDE, Pixels, choose_size
 from striate.kernels import keep_freed_memory
 
 _INSPECTED = 512  # files whose headers one thread reads at a time
-_MOST_FILES, _MOST_BYTES = 32, 1 << 22  # of pixels, that one thread decodes at a time
+_MOST_FILES, _MOST_BYTES = 8, 1 << 22  # of pixels, that one thread decodes at a time
 _Given = TypeVar("_Given")
 _Found = TypeVar("_Found")
 _REMARKS = {
