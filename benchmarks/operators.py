@@ -36,6 +36,7 @@ from striate.nets.fusing import (
     FEWEST_PIXELS,
     FEWEST_VALUES,
     FEWEST_WITHOUT_GRADIENTS,
+    WEIGHTS_A_PIXEL,
 )
 
 SHAPES = ((1, 16, 32), (8, 64, 16), (16, 64, 16), (32, 16, 32), (32, 64, 32), (128, 64, 32))
@@ -175,8 +176,8 @@ def main() -> None:
         "## A convolution of 3x3, forward and back",
         "",
         f"Those with fewer than {FEWEST_CHANNELS} channels in or out, or fewer than "
-        f"{FEWEST_PIXELS} pixels in the whole batch, are left to PyTorch. The rate counts the "
-        "multiply-adds of the definition, two operations each.",
+        f"{FEWEST_PIXELS} pixels in the whole batch, or fewer than one for every {WEIGHTS_A_PIXEL} "
+        "pairs of a channel in and one out, are left to PyTorch. The rate counts the multiply-adds of the definition, two operations each.",
         "",
         "| type | volume | kernels | compiled | PyTorch | ratio | GFLOP/s |",
         "|---|---|---:|---:|---:|---:|---:|",

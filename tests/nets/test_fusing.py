@@ -187,6 +187,11 @@ def test_few_pixels_are_left_to_pytorch(monkeypatch):
     assert "striate::winograd" in operators(module, images)
     monkeypatch.setattr(fusing, "FEWEST_PIXELS", 4 * 64 + 1)
     assert "striate::winograd" not in operators(module, images)
+    monkeypatch.setattr(fusing, "WEIGHTS_A_PIXEL", 3)  # 192 pixels
+    monkeypatch.setattr(fusing, "FEWEST_PIXELS", 0)
+    assert "striate::winograd" in operators(module, images)
+    monkeypatch.setattr(fusing, "WEIGHTS_A_PIXEL", 2)  # 288
+    assert "striate::winograd" not in operators(module, images)
 
 
 @needs_small_windows

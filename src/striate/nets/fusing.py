@@ -40,6 +40,7 @@ from striate.nets.shapes import TracedChain, TracedParallel, TracedStep
 FEWEST_VALUES, FEWEST_WITHOUT_GRADIENTS = 2**19, 2**16
 FEWEST_CHANNELS = 24  # in and out of a convolution by minimal filtering ...
 FEWEST_PIXELS = 256  # ... of all its images together ...
+WEIGHTS_A_PIXEL = 512  # ... which are more where there are many weights to transform ...
 LEAST_SIDE = 2  # ... and of what it makes
 SMALL_WINDOW = (3, 3), (1, 1), (1, 1), 1  # kernel, stride, dilation, groups
 SMALL_PADDINGS = (0, 0), (1, 1), (2, 2)
@@ -176,7 +177,7 @@ class SmallWindow:
             and is_small_window(layer)
             and layer.weight.dtype == torch.float32
             and layer.weight.shape[1] == x.shape[1]
-            and can_filter(x, int(layer.padding[0]))
+            and can_filter(x, layer.out_channels, int(layer.padding[0]))
         )
 
     def run(self, chain: FusedChain, x: Tensor) -> Tensor:
@@ -363,13 +364,18 @@ def is_small_window(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     )
 
 
-def can_filter(x: Tensor, padding: int) -> bool:
+def can_filter(x: Tensor, kernels: int, padding: int) -> bool:
     """Whether this volume is large enough, and of a kind, for minimal filtering to pay."""
     return (
         can_convolve(x)
         and min(x.shape[2:]) + 2 * padding - 2 >= LEAST_SIDE
-        and x.numel() >= FEWEST_PIXELS * x.shape[1]
+        and x.numel() >= fewest_pixels(x.shape[1], kernels) * x.shape[1]
     )
+
+
+def fewest_pixels(channels: int, kernels: int) -> int:
+    """Of all images together, for which minimal filtering pays."""
+    return max(FEWEST_PIXELS, channels * kernels // WEIGHTS_A_PIXEL)
 
 
 def has_listeners(layers: Iterable[nn.Module]) -> bool:

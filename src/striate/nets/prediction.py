@@ -226,7 +226,7 @@ class PreparedConvolution(nn.Module):
         x = x.to(self._weight.dtype)
         if len(x) <= FEW_IMAGES and _can_lay_out(x):
             return self._run_laid_out(x)
-        if self._small_window and can_filter(x, int(self._padding[0])):
+        if self._small_window and can_filter(x, len(self._weight), int(self._padding[0])):
             y = convolve(x, self._weight, self._bias, int(self._padding[0]))
         else:
             y = self._convolve(x)

@@ -10,7 +10,7 @@ from typing import Literal
 from striate.errors import NetError
 from striate.nets.costs import multiply_adds, parameters
 from striate.nets.footprint import FEW_VALUES, FLOAT_BYTES
-from striate.nets.fusing import FEWEST_PIXELS, Normalization, find_fusions
+from striate.nets.fusing import Normalization, fewest_pixels, find_fusions
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -265,7 +265,7 @@ def halved(work: Work, batch: int) -> tuple[Work, int] | None:
     if max(height, width) < 2 * SMALLEST_SIDE:
         return None
     low = height >= width
-    small = height * width * batch < 2 * FEWEST_PIXELS
+    small = height * width * batch < 2 * _fewest_pixels(work)
     if work.is_small_window and small:  # the half would be done by PyTorch
         return None
     half = Volume(height // 2, width, channels) if low else Volume(height, width // 2, channels)
@@ -282,7 +282,7 @@ def _fewest_images(work: Work, batch: int) -> int:
     if point or work.trunk:
         return min(batch, FEWEST_TOGETHER)
     if work.is_small_window:
-        return _images_of_small_windows(work.input, batch)
+        return _images_of_small_windows(work, work.input, batch)
     return 1 if work.multiply_adds and work.input.size > FEW_VALUES else FEWEST_IMAGES
 
 
@@ -309,14 +309,18 @@ def _least_of_small_windows(work: Work, batch: int) -> tuple[Work, int]:
         least = Volume(
             min(side, work.input.height), min(side, work.input.width), work.input.channels
         )
-        images = _images_of_small_windows(least, batch)
-        if images * least.height * least.width >= FEWEST_PIXELS:
+        images = _images_of_small_windows(work, least, batch)
+        if images * least.height * least.width >= _fewest_pixels(work):
             return work.on(least), images
     return work, batch
 
 
-def _images_of_small_windows(volume: Volume, batch: int) -> int:
-    return min(batch, -(-FEWEST_PIXELS // (volume.height * volume.width)))
+def _images_of_small_windows(work: Work, volume: Volume, batch: int) -> int:
+    return min(batch, -(-_fewest_pixels(work) // (volume.height * volume.width)))
+
+
+def _fewest_pixels(work: Work) -> int:
+    return fewest_pixels(work.input.channels, work.output.channels)
 
 
 def _steps(chain: TracedChain) -> Iterator[TracedStep]:
