@@ -177,7 +177,8 @@ def main() -> None:
         "",
         f"Those with fewer than {FEWEST_CHANNELS} channels in or out, or fewer than "
         f"{FEWEST_PIXELS} pixels in the whole batch, or fewer than one for every {WEIGHTS_A_PIXEL} "
-        "pairs of a channel in and one out, are left to PyTorch. The rate counts the multiply-adds of the definition, two operations each.",
+        "pairs of a channel in and one out, are left to PyTorch. The rate counts the "
+        "multiply-adds of the definition, two operations each.",
         "",
         "| type | volume | kernels | compiled | PyTorch | ratio | GFLOP/s |",
         "|---|---|---:|---:|---:|---:|---:|",
