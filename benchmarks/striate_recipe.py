@@ -1,6 +1,6 @@
 """Whole runs of Striate as an arm: `striate.train`, then `striate.evaluate` on the test images.
 
-    python striate_recipe.py ARRAYS --net TEXT --settings JSON [--views 2]
+    python striate_recipe.py ARRAYS --net TEXT --settings JSON [--views 2] [--unsure 0.25]
 
 Answers `{"seed": s}` with the accuracy, the seconds of training as the run reports them, those of
 the evaluation, and the wall time of both with all that is around them: split, report, files.
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--settings", type=json.loads, default={}, help="of the recipe, as JSON")
     parser.add_argument("--views", type=int, default=1)
+    parser.add_argument("--unsure", type=float, default=1.0)
     options = parser.parse_args()
     with np.load(options.arrays) as arrays:
         names = ("images", "labels", "test_images", "test_labels")
@@ -48,7 +49,7 @@ def main() -> None:
             )
             model = striate.load_model(run.path)
             trained = time.perf_counter()
-            scores = striate.evaluate(model, data, views=options.views)
+            scores = striate.evaluate(model, data, views=options.views, unsure=options.unsure)
             end = time.perf_counter()
         return {
             "accuracy": scores.accuracy,

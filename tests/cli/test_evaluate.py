@@ -60,6 +60,14 @@ def test_the_document_is_that_of_the_function(digits, capsys):
     assert "a mirrored image of digits changes its class" in err
 
 
+def test_views_of_the_least_sure_alone(digits, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert run(["evaluate", str(digits), "--views", "6", "--unsure", "0.25"]) == 0
+        found = evaluate(digits, views=6, unsure=0.25)
+    assert f"on {found.images:,} images, 6 views of the 25% least sure" in capsys.readouterr().out
+
+
 def test_other_data_by_name_or_file(digits, tmp_path, capsys):
     data = load_data("digits")
     chosen = data.labels < 3
@@ -90,6 +98,7 @@ def test_many_classes_show_the_worst_pairs_instead_of_the_matrix(tmp_path, capsy
     [
         (["absent"], 4, "No such file"),
         (["RUN", "--views", "3"], 2, "choose 1, 2, 6, 10"),
+        (["RUN", "--views", "2", "--unsure", "0"], 2, "choose above 0, up to 1"),
         (["MODEL"], 2, "no data to evaluate on"),
         (["RUN", "absent-data"], 3, "absent-data"),
         (["RUN", "--unknown"], 2, "--unknown"),

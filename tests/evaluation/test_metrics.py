@@ -50,8 +50,8 @@ def test_agrees_with_scikit_learn(seed, count):
 
 def test_states_interval_views_and_calibration():
     logits, labels = sample(0)
-    found = evaluate_logits(logits, labels, CLASSES, views=2, temperature=0.5)
-    assert found.views == 2
+    found = evaluate_logits(logits, labels, CLASSES, views=2, unsure=0.25, temperature=0.5)
+    assert (found.views, found.unsure) == (2, 0.25)
     assert found.interval == wilson_interval(round(found.accuracy * 200), 200)
     calibrated = softmax(logits, temperature=0.5)
     assert found.ece == pytest.approx(expected_calibration_error(calibrated, labels))
@@ -65,7 +65,7 @@ def test_the_document_has_the_designed_keys():
     designed = {
         "images", "accuracy", "interval", "loss", "ece", "views", "classes", "confusion",
     }  # fmt: skip
-    extra = {"temperature", "loss_uncalibrated", "ece_uncalibrated"}
+    extra = {"unsure", "temperature", "loss_uncalibrated", "ece_uncalibrated"}
     assert set(document) == designed | extra
     assert set(document["classes"][0]) == {"name", "precision", "recall", "f1", "support"}
     assert [entry["name"] for entry in document["classes"]] == list(CLASSES)

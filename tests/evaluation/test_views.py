@@ -6,7 +6,7 @@ import torch
 
 from striate.data.preprocessing import Preprocessing
 from striate.errors import UsageError
-from striate.evaluation import make_views, view_logits
+from striate.evaluation import least_sure, make_views, view_logits
 from striate.model import Model
 from striate.nets import parse_net
 
@@ -90,3 +90,30 @@ def test_many_images_go_through_in_parts(model, images, tmp_path):
 def test_other_counts_are_refused(model, images):
     with pytest.raises(UsageError, match=r"3 views \(choose 1, 2, 6, 10\)"):
         view_logits(model, images, views=3)
+
+
+def test_the_least_sure_are_those_with_the_nearest_two_best():
+    logits = np.array([[9, 0, 8], [0, 5, -5], [2, 2, 2], [-1, -4, -7]], np.float32)  # 1, 5, 0, 3
+    assert [least_sure(logits, share).tolist() for share in (0.1, 0.5, 0.75, 1)] == [
+        [2], [0, 2], [0, 2, 3], [0, 1, 2, 3],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("views", [2, 6, 10])
+def test_only_the_unsure_are_seen_in_all_views(model, images, views):
+    many = np.concatenate([images, images[:, ::-1]])
+    indices = np.array([9, 2, 4, 0, 7, 5])
+    once, often = (view_logits(model, many, views=v, indices=indices) for v in (1, views))
+    found = view_logits(model, many, views=views, unsure=0.34, indices=indices)
+    unsure = least_sure(once, 0.34)
+    assert len(unsure) == 3
+    np.testing.assert_allclose(found[unsure], often[unsure], atol=1e-6)
+    sure = np.setdiff1d(np.arange(6), unsure)
+    np.testing.assert_allclose(found[sure], once[sure], atol=1e-6)
+    assert np.abs(once - often).max() > 1e-3
+
+
+@pytest.mark.parametrize("unsure", [0, -0.1, 1.01, float("nan")])
+def test_other_shares_are_refused(model, images, unsure):
+    with pytest.raises(UsageError, match=r"unsure images \(choose above 0, up to 1\)"):
+        view_logits(model, images, views=2, unsure=unsure)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from striate.data import TEST, Data, load_data
 from striate.errors import DataError, ModelError, StriateWarning, UsageError
+from striate.evaluation import view_logits
 from striate.jobs.evaluate import evaluate
 from striate.jobs.predict import predict
 from striate.model import Model
@@ -171,6 +172,8 @@ def test_a_model_alone_needs_data(run, leaves, tmp_path):
 def test_views_are_counted_before_anything_is_loaded(tmp_path):
     with pytest.raises(UsageError, match="3 views"):
         evaluate(tmp_path / "absent", views=3)
+    with pytest.raises(UsageError, match="a share of 2 unsure"):
+        evaluate(tmp_path / "absent", views=2, unsure=2)
 
 
 def arrays(channels, count=8, size=16, mirror=None):
@@ -180,6 +183,17 @@ def arrays(channels, count=8, size=16, mirror=None):
     data = Data.from_arrays(images, np.arange(count) % 3, classes=CLASSES)
     object.__setattr__(data, "mirror", mirror)
     return data
+
+
+def test_the_share_of_unsure_images_is_stated_where_it_counts():
+    data = arrays(3, mirror=True)
+    model = make_model(data)
+    found = evaluate(model, data, views=6, unsure=0.25)
+    logits = view_logits(model, data.images, views=6, unsure=0.25)
+    assert found.unsure == 0.25
+    assert found.accuracy == np.mean(logits.argmax(axis=1) == data.labels)
+    assert found.loss != evaluate(model, data, views=6).loss
+    assert evaluate(model, data, unsure=0.25).unsure == 1
 
 
 @pytest.mark.parametrize("views", [2, 10])

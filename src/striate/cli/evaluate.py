@@ -27,6 +27,12 @@ def command(
             help="1, 2 (with mirror image), 6 (moved a little) or 10 (crops) views an image"
         ),
     ] = 1,
+    unsure: Annotated[
+        float,
+        typer.Option(
+            help="The share of images with more than one view: those the net is least sure of"
+        ),
+    ] = 1.0,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Also take files outside that links lead to")
     ] = False,
@@ -37,6 +43,8 @@ def command(
 
     Examples:
         striate evaluate runs/cifar10-1 --views 2
+
+        striate evaluate runs/cifar10-1 --views 6 --unsure 0.25
 
         striate evaluate model.safetensors new-photos/ --json
     """
@@ -49,6 +57,7 @@ def command(
             run,
             data,
             views=views,
+            unsure=unsure,
             device=device,
             follow_links=follow_links,
             progress=events.stored,
@@ -64,7 +73,8 @@ def _print_evaluation(found: Evaluation) -> None:
 
     console = Console(highlight=False)
     low, high = found.interval
-    views = "" if found.views == 1 else f", {found.views} views of each"
+    seen = "each" if found.unsure == 1 else f"the {found.unsure:.0%} least sure"
+    views = "" if found.views == 1 else f", {found.views} views of {seen}"
     console.print(
         f"[bold]accuracy {found.accuracy:.2%}[/bold] (95 % interval {low:.2%} to {high:.2%}) "
         f"on {found.images:,} images{views}",

@@ -15,17 +15,19 @@ from striate.evaluation.metrics import (
     confusion_matrix,
     evaluate_logits,
 )
-from striate.evaluation.views import VIEWS, make_views, view_logits
+from striate.evaluation.views import VIEWS, check_views, least_sure, make_views, view_logits
 
 __all__ = [
     "VIEWS",
     "ClassFigures",
     "Evaluation",
+    "check_views",
     "class_figures",
     "confusion_matrix",
     "evaluate_logits",
     "expected_calibration_error",
     "fit_temperature",
+    "least_sure",
     "log_softmax",
     "make_views",
     "reliability_bins",

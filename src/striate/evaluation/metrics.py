@@ -47,6 +47,7 @@ class Evaluation(BaseModel):
         loss: The mean cross-entropy of the calibrated probabilities, in nats.
         ece: Their expected calibration error over 15 equal-width bins.
         views: The views of each image whose logits were averaged: 1, 2, 6 or 10.
+        unsure: The share of images that was seen in all views; the rest was seen in one.
         classes: The figures by class.
         confusion: (K, K) counts; rows are true classes, columns predicted ones.
         temperature: What the logits were divided by.
@@ -62,6 +63,7 @@ class Evaluation(BaseModel):
     loss: float
     ece: float
     views: int
+    unsure: float = 1.0
     classes: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
     temperature: float
@@ -79,6 +81,7 @@ def evaluate_logits(
     classes: Sequence[str],
     *,
     views: int = 1,
+    unsure: float = 1.0,
     temperature: float = 1.0,
 ) -> Evaluation:
     """Compute all figures of a set of images.
@@ -88,6 +91,7 @@ def evaluate_logits(
         labels: (N,) class indices below K.
         classes: The K names.
         views: How many views were averaged, to be stated.
+        unsure: Of which share of the images, to be stated.
         temperature: The model's calibration; it changes the loss and the calibration error only.
 
     Raises:
@@ -106,6 +110,7 @@ def evaluate_logits(
         loss=_cross_entropy(calibrated, labels),
         ece=expected_calibration_error(np.exp(calibrated), labels),
         views=views,
+        unsure=unsure,
         classes=class_figures(confusion, classes),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         temperature=temperature,

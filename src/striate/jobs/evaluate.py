@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from striate.data import TEST, Data
 from striate.data.load import load_requested, make_request
 from striate.errors import DataError, ModelError, StriateWarning, UsageError
-from striate.evaluation import VIEWS, Evaluation, evaluate_logits, view_logits
+from striate.evaluation import Evaluation, check_views, evaluate_logits, view_logits
 from striate.jobs.predict import open_model
 from striate.jobs.reload import load_again
 from striate.jobs.splits import read_splits
@@ -38,6 +38,7 @@ def evaluate(
     data: Any = None,
     *,
     views: int = 1,
+    unsure: float = 1.0,
     device: str = "auto",
     follow_links: bool = False,
     progress: Progress | None = None,
@@ -52,17 +53,18 @@ def evaluate(
         target: A run folder, a model file, or a model.
         data: What `load_data` takes, or None.
         views: 1, 2, 6 or 10 views of each image; see `view_logits`.
+        unsure: The share of images, those the net is least sure of, that is seen in all views.
         device: "auto", "cpu", "cuda", "mps".
         follow_links: Also take files of `data` outside its folder that links lead to.
         progress: Called with the counts of images read and of all images.
 
     Raises:
-        UsageError: no data is named anywhere, or the views or the device are none that there are.
+        UsageError: no data is named anywhere, or the views, their share or the device are none
+            that there are.
         DataError: the data is unreadable, has changed, or has classes that the model does not know.
         ModelError: the model or the run folder is damaged.
     """
-    if views not in VIEWS:
-        raise UsageError(f"{views} views", hint=f"choose {', '.join(map(str, VIEWS))}")
+    check_views(views, unsure)
     model = open_model(target, device=device)
     selection = (
         _run_selection(model, target, progress)
@@ -76,9 +78,16 @@ def evaluate(
             StriateWarning,
             stacklevel=2,
         )
-    logits = view_logits(model, selection.data.images, views=views, indices=selection.indices)
+    logits = view_logits(
+        model, selection.data.images, views=views, unsure=unsure, indices=selection.indices
+    )
     return evaluate_logits(
-        logits, selection.labels, model.classes, views=views, temperature=model.temperature
+        logits,
+        selection.labels,
+        model.classes,
+        views=views,
+        unsure=unsure if views > 1 else 1.0,
+        temperature=model.temperature,
     )
 
 
