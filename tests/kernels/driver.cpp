@@ -168,16 +168,19 @@ void call_trunk(const Shape& shape, int64_t window, int pooling, int activation,
   calls++;
 }
 
-// A convolution of 3x3, its way back, and the gradient of its weights.
-void call_winograd(const Shape& shape, int64_t kernels, int64_t pad, bool half, int32_t threads) {
+// A convolution of 3x3, with or without a pooling, its way back, and the gradient of its weights.
+void call_winograd(const Shape& shape, int64_t kernels, int64_t pad, bool half, int32_t threads,
+                   int32_t pool) {
   const int64_t height = shape.height + 2 * pad - 2, width = shape.width + 2 * pad - 2;
-  if (height < 1 || width < 1) return;
-  const Shape after = {shape.images, height, width, kernels};
+  if (height < pool || width < pool) return;
+  const Shape after = {shape.images, height / pool, width / pool, kernels};
   Block x = volume(shape.size(), half), y = volume(after.size(), half);
   Block dx = volume(shape.size(), half), weights = volume(9 * kernels * shape.channels, false);
   Block gradient = volume(9 * kernels * shape.channels, false), bias = volume(kernels, false);
   StriateWinograd job = {shape.images, shape.height, shape.width, shape.channels, kernels, pad};
-  job.half = half, job.threads = threads;
+  job.half = half, job.threads = threads, job.pool = pool;
+  Block places(after.size());
+  job.places = pool == 2 ? places.as<uint8_t>() : nullptr;
   job.weight = weights.as<float>(), job.bias = bias.as<float>();
   job.x = x.as<void>(), job.y = y.as<void>(), job.dy = y.as<void>();
   job.weight_gradient = gradient.as<float>();
@@ -193,6 +196,12 @@ void call_winograd(const Shape& shape, int64_t kernels, int64_t pad, bool half, 
   };
   call(WINOGRAD_FORWARD);
   call(WINOGRAD_WEIGHTS);
+  if (pool == 2) {  // as without gradients
+    StriateWinograd kept = job;
+    job.places = nullptr;
+    call(WINOGRAD_FORWARD);
+    job = kept;
+  }
   StriateWinograd back = job;
   back.height = height, back.width = width, back.channels = kernels;
   back.kernels = shape.channels, back.pad = 2 - pad, back.turned = 1, back.bias = nullptr;
@@ -241,7 +250,8 @@ void call_winograds() {
         for (bool half : {false, true})
           for (const Shape& shape : {Shape{1, 1, 1, channels}, {2, 3, 4, channels},
                                      {3, 7, 5, channels}, {131, 4, 3, channels}})
-            call_winograd(shape, kernels, pad, half, 1 + int32_t(channels + kernels) % 3);
+            for (int32_t pool : {1, 2})
+              call_winograd(shape, kernels, pad, half, 1 + int32_t(channels + kernels) % 3, pool);
 }
 
 void call_resizes() {

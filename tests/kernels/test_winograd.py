@@ -39,37 +39,61 @@ def tensors(shape, dtype=torch.float32, *, bias=True):
     return [each.requires_grad_() for each in found]
 
 
-def run(x, weight, bias=None, *, padding=1):
+def run(x, weight, bias=None, *, padding=1, pool=1):
     """y and the gradients."""
-    y = convolve(x, weight, bias, padding)
+    y = convolve(x, weight, bias, padding, pool=pool)
     dy = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y.dtype)
     given_tensors = [each for each in (x, weight, bias) if each is not None]
     return [y.detach(), *torch.autograd.grad(y, given_tensors, dy)]
 
 
-def right(x, weight, bias=None, *, padding=1):
+def right(x, weight, bias=None, *, padding=1, pool=1, places=None):
+    """In float64; the pooling takes what lies at these places, so that ties are broken alike."""
     doubles = [
         None if each is None else each.detach().double().requires_grad_()
         for each in (x, weight, bias)
     ]
     y = F.conv2d(*doubles, padding=padding)
+    if pool == 2:
+        y = windows(y).gather(-1, places[..., None].long())[..., 0]
     dy = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(x.dtype)
     asked = [each for each in doubles if each is not None]
     return [y.detach(), *torch.autograd.grad(y, asked, dy.double())]
 
 
-def scale(x, weight, y):
+def windows(y):
+    """The values of each window of 2x2, (N, K, H / 2, W / 2, 4)."""
+    height, width = (side // 2 * 2 for side in y.shape[2:])
+    return F.unfold(y[:, :, :height, :width].flatten(0, 1)[:, None], 2, stride=2).view(
+        *y.shape[:2], 4, height // 2, width // 2
+    ).movedim(2, -1)  # fmt: skip
+
+
+def chosen_places(x, weight, bias=None, *, padding=1):
+    """Of the largest of each window, as the operator finds them."""
+    y, places = torch.ops.striate.winograd(x.detach(), weight.detach(), bias, padding, 2, True)
+    return places.view(*(y.shape[k] for k in (0, 2, 3, 1))).movedim(3, 1)
+
+
+def scale(x, weight, y, pool):
     """What the results and the gradients come to; a sum of few values may be less by chance."""
     spread = [float(each.detach().double().square().mean().sqrt()) for each in (x, weight)]
     pixels = (y.numel() / y.shape[1]) ** 0.5
     wide, high = (3 * count**0.5 for count in (x.shape[1], y.shape[1]))
-    return spread[0] * spread[1] * wide, spread[1] * high, spread[0] * pixels, pixels
+    return spread[0] * spread[1] * wide, spread[1] * high / pool, spread[0] * pixels, pixels
 
 
-def check(given_tensors, padding, *, times=1):
-    found = run(*given_tensors, padding=padding)
-    expected = right(*given_tensors, padding=padding)
-    sizes = scale(*given_tensors[:2], expected[0])
+def check(given_tensors, padding, *, pool=1, times=1):
+    options = {"padding": padding, "pool": pool}
+    found = run(*given_tensors, **options)
+    if pool == 2:
+        options["places"] = chosen_places(*given_tensors, padding=padding)
+    expected = right(*given_tensors, **options)
+    sizes = scale(*given_tensors[:2], expected[0], pool)
+    if pool == 2:
+        largest = windows(right(*given_tensors, padding=padding)[0]).max(-1).values
+        below = (largest - expected[0]).max() / sizes[0]
+        assert below <= 10 * times * TOLERANCE[given_tensors[0].dtype]
     for mine, theirs, size in zip(found, expected, sizes, strict=False):  # perhaps no bias
         assert mine.shape == theirs.shape
         error = (mine.double() - theirs).square().mean().sqrt()
@@ -77,31 +101,34 @@ def check(given_tensors, padding, *, times=1):
 
 
 @pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("pool", [1, 2])
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
-def test_every_processor_agrees_with_pytorch(processor, dtype, padding):
+def test_every_processor_agrees_with_pytorch(processor, dtype, pool, padding):
     if not takes(dtype):
         pytest.skip(f"{processor} does not multiply {dtype}")
     torch.manual_seed(0)
     for shape in SHAPES:
-        if min(shape[3:]) + 2 * padding >= 3:
-            check(tensors(shape, dtype), padding)
+        if min(shape[3:]) + 2 * padding - 2 >= pool:
+            check(tensors(shape, dtype), padding, pool=pool)
 
 
 @settings(deadline=None, max_examples=80)
 @given(
     shape=st.tuples(*(st.integers(1, most) for most in (6, 70, 70, 12, 12))),
     padding=st.integers(0, 2),
+    pool=st.integers(1, 2),
     dtype=st.sampled_from(list(TOLERANCE)),
     bias=st.booleans(),
 )
-def test_any_size(shape, padding, dtype, bias):
-    assume(takes(dtype) and min(shape[3:]) + 2 * padding >= 3)
+def test_any_size(shape, padding, pool, dtype, bias):
+    assume(takes(dtype) and min(shape[3:]) + 2 * padding - 2 >= pool)
     torch.manual_seed(0)
-    check(tensors(shape, dtype, bias=bias), padding, times=4)
+    check(tensors(shape, dtype, bias=bias), padding, pool=pool, times=4)
 
 
+@pytest.mark.parametrize("pool", [1, 2])
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
-def test_the_same_bits_with_any_number_of_threads(dtype):
+def test_the_same_bits_with_any_number_of_threads(dtype, pool):
     if not takes(dtype):
         pytest.skip("this processor does not multiply bf16")
     torch.manual_seed(0)
@@ -111,7 +138,7 @@ def test_the_same_bits_with_any_number_of_threads(dtype):
         results = []
         for count in (1, 2, 3, 4, 7):
             torch.set_num_threads(count)
-            results.append(run(*given_tensors))
+            results.append(run(*given_tensors, pool=pool))
     finally:
         torch.set_num_threads(threads)
     for others in results[1:]:
@@ -139,6 +166,28 @@ def test_long_sums_are_as_good_as_pytorchs():
 def test_what_does_not_fit_is_an_error(x, weight, padding, message):
     with pytest.raises(ValueError, match=message):
         convolve(x, weight, None, padding)
+
+
+@pytest.mark.parametrize("pool", [2, 3])
+def test_a_pooling_that_does_not_fit_is_an_error(pool):
+    with pytest.raises(ValueError, match=f"no pooling by {pool}"):
+        convolve(torch.zeros(1, 24, 1, 8), torch.zeros(8, 24, 3, 3), None, 1, pool=pool)
+
+
+def test_the_largest_of_what_is_not_a_number_is_none():
+    x, weight = torch.randn(1, 24, 8, 8), torch.randn(24, 24, 3, 3)
+    x[0, 0, 0, 0] = float("nan")
+    with torch.no_grad():
+        y = convolve(x, weight, None, 1, pool=2)
+    assert y[0, :, :2, :2].isnan().all()  # of a whole tile
+    assert y[0, :, 2:].isfinite().all()
+
+
+def test_places_are_kept_for_the_way_back_alone():
+    x, weight, _ = tensors((2, 24, 24, 6, 6))
+    with torch.no_grad():
+        once = convolve(x, weight, None, 1, pool=2)
+    assert torch.equal(once, convolve(x, weight, None, 1, pool=2))
 
 
 def test_an_image_has_the_same_result_in_any_batch():
@@ -184,10 +233,12 @@ def test_shapes_can_be_traced():
 
     with FakeTensorMode():
         x, weight = torch.empty(2, 24, 9, 8), torch.empty(32, 24, 3, 3)
-        assert torch.ops.striate.winograd(x, weight, None, 0, False).shape == (2, 32, 7, 6)
-        dy = torch.empty(2, 32, 7, 6)
-        assert torch.ops.striate.winograd(dy, weight, None, 2, True).shape == (2, 24, 9, 8)
-        assert torch.ops.striate.winograd_weights(x, dy, 0).shape == (32, 24, 3, 3)
+        forward, back = torch.ops.striate.winograd, torch.ops.striate.winograd_back
+        for pool, shape in ((1, (2, 32, 7, 6)), (2, (2, 32, 3, 3))):
+            y, places = forward(x, weight, None, 0, pool, True)
+            assert (y.shape, places.numel()) == (shape, y.numel() * (pool - 1))
+            assert back(y, places, weight, 0, x.shape).shape == x.shape
+            assert torch.ops.striate.winograd_weights(x, y, places, 0).shape == weight.shape
 
 
 def test_what_is_not_faster_here_is_left_to_pytorch(monkeypatch):

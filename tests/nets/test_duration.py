@@ -95,7 +95,7 @@ def test_a_pooling_that_is_undone_is_no_part_of_another_operator() -> None:
         "+".join(step.text for step in steps(work.layers))
         for work in pieces("input 8x8x2 conv3-2 maxpool2 bn relu unpool2")
     ]
-    assert words == ["conv3-2", "bn", "relu", "maxpool2+unpool2"]
+    assert words == ["conv3-2", "bn+relu", "maxpool2+unpool2"]
 
 
 def test_the_images_ask_for_no_gradient() -> None:

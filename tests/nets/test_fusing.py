@@ -20,6 +20,7 @@ NETS = {
     "norm alone, odd sizes": "input 13x11x1 conv3-8 bn conv3-8 maxpool2 bn fc-5",
     "residual": "input 8x8x3 conv3-8 bn relu (conv3-8 bn relu conv3-8 bn + skip) relu gap fc-5",
     "small windows": "input 9x8x3 conv3-24 conv3-32p0 relu (conv3-32b0 + skip) conv3-25p2 gap fc-5",
+    "pooled windows": "input 12x11x3 conv3-24 conv3-32 maxpool2 bn conv3-24b0 relu maxpool2 fc-5",
     "projection": "input 8x8x3 (conv3-8/2 bn relu conv3-8 bn + conv1-8/2 bn) relu gap fc-5",
 }
 
@@ -42,8 +43,9 @@ def both(net, batch=4):
 
 
 def fusions(module, kind=object):
-    return [f for chain in module.modules() if isinstance(chain, FusedChain)
-            for f in chain.fusions.values() if isinstance(f, kind)]  # fmt: skip
+    chains = [chain for chain in module.modules() if isinstance(chain, FusedChain)]
+    found = [f for chain in chains for several in chain.fusions.values() for f in several]
+    return [fusion for fusion in found if isinstance(fusion, kind)]
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -129,7 +131,8 @@ def test_gradients_of_a_trained_net_are_those_of_its_layers():
 def test_pooling_that_is_undone_later_keeps_its_positions():
     net = parse_net("input 8x8x3 conv3-4 maxpool2 bn relu conv3-4 unpool2 conv3-3")
     module, plain, images = both(net)
-    assert torch.equal(module(images), plain(images))
+    assert torch.allclose(module(images), plain(images), atol=1e-5)
+    assert "striate::normalize" in operators(module, images)
 
 
 def test_other_kinds_of_numbers_go_through_the_layers():
@@ -162,14 +165,49 @@ needs_small_windows = pytest.mark.skipif(
 def test_small_windows_run_in_training_and_in_exact_predictions():
     module, plain, images = both(parse_net(NETS["small windows"]))
     names = operators(module, images)
-    assert names.count("striate::winograd") == 6  # three layers, there and back
-    assert names.count("striate::winograd_weights") == 3
+    assert [names.count(f"striate::winograd{part}") for part in ("", "_back", "_weights")] == [
+        3
+    ] * 3
     assert "striate::winograd" not in operators(plain, images)
     assert "striate::winograd" not in operators(module.eval(), images)
     with torch.no_grad():
         assert calls(module, images).count("striate::winograd") == 3
         with torch.autocast("cpu", torch.bfloat16):
             assert "striate::winograd" not in calls(module, images)
+
+
+@needs_small_windows
+def test_pooled_windows_run_as_one():
+    module, _, images = both(parse_net(NETS["pooled windows"]))
+    names = operators(module, images)
+    assert "aten::max_pool2d" not in names
+    assert names.count("striate::winograd") == names.count("striate::winograd_back") == 2
+
+
+class DoubledPool(torch.nn.MaxPool2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize("pool", [DoubledPool((2, 2)), torch.nn.MaxPool2d((2, 3), (2, 2))])
+def test_a_pooling_in_the_place_of_another_does_what_it_does(pool):
+    module, plain, images = both(parse_net(NETS["pooled windows"]))
+    module.layers.maxpool1 = plain.layers.maxpool1 = pool
+    assert torch.allclose(module(images), plain(images), atol=1e-5)
+
+
+@needs_small_windows
+def test_a_listener_to_a_pooling_is_given_what_comes_out():
+    module, plain, images = both(parse_net(NETS["pooled windows"]))
+    seen = []
+    for each in (module, plain):
+        for name in ("maxpool1", "maxpool2"):
+            each.get_submodule(f"layers.{name}").register_forward_hook(
+                lambda *given: seen.append(given[2].detach())
+            )
+        each(images)
+    for mine, theirs in zip(seen[:2], seen[2:], strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,9 @@ def test_other_nets_have_none(text):
 def test_a_listener_few_images_and_bf16_switch_it_off(monkeypatch):
     module, _, x = both(parse_net(NETS["maxima"]))
     calls = []
-    run = type(module.layers.fusions["conv1"]).run
+    run = type(module.layers.fusions["conv1"][0]).run
     monkeypatch.setattr(
-        type(module.layers.fusions["conv1"]),
+        type(module.layers.fusions["conv1"][0]),
         "run",
         lambda self, chain, x: calls.append(len(x)) or run(self, chain, x),
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch  # noqa: F401 - its OpenMP runtime has to be there first
 
-VERSION = 5  # of the C interface, as in native/dispatch.cpp
+VERSION = 6  # of the C interface, as in native/dispatch.cpp
 
 
 @functools.cache

@@ -160,7 +160,7 @@ class _Builder:
                 modules[part.parallel.name] = join(branches)
         fusions = find_fusions(chain)
         if self.trunk is not None and chain is self.whole:
-            fusions[self.trunk.names[0]] = self.trunk
+            fusions.setdefault(self.trunk.names[0], []).insert(0, self.trunk)
         return FusedChain(modules, fusions)
 
     def _module(self, part: TracedStep) -> nn.Module:

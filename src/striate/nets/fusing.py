@@ -1,11 +1,13 @@
 """Where one operator can do the work of several layers: a pass over the traced graph.
 
     maxpool2 bn relu      bn gelu      maxpool2 bn      whiten2 gelu      (... bn + skip) relu
+    conv3      conv3 maxpool2      conv3 relu maxpool2
 
-The last is a residual join: the batch norm at the end of one branch, the addition, and the
-activation after it. Layers keep their names, weights and places in the module; a `FusedChain` only
-runs some of them together, and one by one where the operators do not apply: on another device, in
-float64, for gradients of a net that is not in training, and where somebody listens to a layer.
+The last of the first line is a residual join: the batch norm at the end of one branch, the
+addition, and the activation after it. Layers keep their names, weights and places in the module; a
+`FusedChain` only runs some of them together, and one by one where the operators do not apply: on
+another device, in float64, for gradients of a net that is not in training, and where somebody
+listens to a layer.
 """
 
 from __future__ import annotations
@@ -67,6 +69,9 @@ class Fusion(Protocol):
         """Through the operator."""
 
 
+Fusions = dict[str, list[Fusion]]  # by the name of their first layer, those to be preferred first
+
+
 @dataclass(frozen=True)
 class Normalization:
     """[Max pooling,] batch norm[, addition][, activation].
@@ -99,7 +104,7 @@ class Normalization:
         return (
             can_fuse(x)
             and _is_large(x)
-            and (self.pool == 1 or type(first) is nn.MaxPool2d)  # not one that has to remember
+            and (self.pool == 1 or is_halving(first))
             and norm.weight.dtype == torch.float32
             and (norm.training or not torch.is_grad_enabled())
         )
@@ -156,27 +161,37 @@ class ShiftedWhitening:
 
 @dataclass(frozen=True)
 class SmallWindow:
-    """A convolution of 3x3 with stride 1, by minimal filtering.
+    """A convolution of 3x3 with stride 1 [[, rectifier], max pooling], by minimal filtering.
+
+    The largest of some rectified values is the largest of them, rectified: so is its gradient.
 
     Attributes:
-        names: Of the layer.
+        names: Of the layers, in order.
+        pool: 2 where a 2x2 max pooling comes last, else 1.
     """
 
     names: tuple[str, ...]
+    pool: int = 1
+
+    @property
+    def rectifies(self) -> bool:
+        """Whether a rectifier is between the two."""
+        return len(self.names) > self.pool
 
     def layers(self, chain: FusedChain) -> list[nn.Module]:
-        """The convolution."""
-        return [chain.get_submodule(self.names[0])]
+        """All of them."""
+        return [*map(chain.get_submodule, self.names)]
 
     def can_run(self, chain: FusedChain, x: Tensor) -> bool:
         """In training, and in fp32 without gradients: predictions in bf16 round less by PyTorch."""
-        layer = chain.get_submodule(self.names[0])
+        layer, *others = self.layers(chain)
         exact = not torch.is_autocast_enabled("cpu")
         return (
             (layer.training or (exact and not torch.is_grad_enabled()))
             and is_small_window(layer)
             and layer.weight.dtype == torch.float32
             and layer.weight.shape[1] == x.shape[1]
+            and all(type(each) is nn.ReLU or is_halving(each) for each in others)
             and can_filter(x, layer.out_channels, int(layer.padding[0]))
         )
 
@@ -184,20 +199,18 @@ class SmallWindow:
         """Through the operator."""
         layer = chain.get_submodule(self.names[0])
         assert isinstance(layer, nn.Conv2d)
-        return convolve(x, layer.weight, layer.bias, int(layer.padding[0]))
+        y = convolve(x, layer.weight, layer.bias, int(layer.padding[0]), pool=self.pool)
+        return y.relu_() if self.rectifies else y
 
 
-def find_fusions(chain: TracedChain) -> dict[str, Fusion]:
-    """The fusions of a chain, not of its branches, by the name of their first layer."""
-    found: dict[str, Fusion] = {}
-    place = 0
-    while place < len(chain):
+def find_fusions(chain: TracedChain) -> Fusions:
+    """The fusions of a chain, not of its branches."""
+    found = {}
+    for place, part in enumerate(chain):
         parts = chain[place:]
-        fusion = _normalization(parts) or _residual(parts) or _whitening(parts)
-        fusion = fusion or _small_window(parts[0])
-        if fusion is not None:
-            found[fusion.names[0]] = fusion
-        place += len(fusion.names) if fusion else 1
+        kinds = _pooled_window, _small_window, _normalization, _residual, _whitening
+        if fusions := [fusion for kind in kinds if (fusion := kind(parts)) is not None]:
+            found[_name(part)] = fusions
     return found
 
 
@@ -235,7 +248,15 @@ def _whitening(parts: TracedChain) -> Fusion | None:
     return ShiftedWhitening((_name(parts[0]), _name(parts[1])), activation)
 
 
-def _small_window(part: TracedStep | TracedParallel) -> Fusion | None:
+def _pooled_window(parts: TracedChain) -> Fusion | None:
+    length = 3 if _activation(parts[1:]) == "relu" else 2
+    if len(parts) < length or not _halves(parts[length - 1]) or _small_window(parts) is None:
+        return None
+    return SmallWindow(tuple(map(_name, parts[:length])), 2)
+
+
+def _small_window(parts: TracedChain) -> Fusion | None:
+    part = parts[0]
     layer = part.step.layer if isinstance(part, TracedStep) else None
     if not isinstance(part, TracedStep) or not isinstance(layer, Convolution):
         return None
@@ -278,13 +299,13 @@ class FusedChain(nn.Sequential):
 
     Args:
         layers: The layers by name.
-        fusions: By the name of their first layer, as `find_fusions` gives them.
+        fusions: As `find_fusions` gives them.
 
     Attributes:
         fused: Whether fused operators may run.
     """
 
-    def __init__(self, layers: dict[str, nn.Module], fusions: dict[str, Fusion]) -> None:
+    def __init__(self, layers: dict[str, nn.Module], fusions: Fusions) -> None:
         super().__init__()
         for name, layer in layers.items():
             self.add_module(name, layer)
@@ -299,17 +320,18 @@ class FusedChain(nn.Sequential):
         """Through some of the layers, which are neighbours."""
         place = 0
         while place < len(names):
-            fusion = self.fusions.get(names[place]) if self.fused else None
-            if fusion and place + len(fusion.names) <= len(names) and self._can_run(fusion, x):
-                x = fusion.run(self, x)
-                place += len(fusion.names)
-            else:
-                x = self.get_submodule(names[place])(x)
-                place += 1
+            fusion = self._fusion(names[place:], x)
+            x = fusion.run(self, x) if fusion else self.get_submodule(names[place])(x)
+            place += len(fusion.names) if fusion else 1
         return x
 
-    def _can_run(self, fusion: Fusion, x: Tensor) -> bool:
-        return not has_listeners(fusion.layers(self)) and fusion.can_run(self, x)
+    def _fusion(self, names: list[str], x: Tensor) -> Fusion | None:
+        """The first that begins here and can run."""
+        for fusion in self.fusions.get(names[0], ()) if self.fused else ():
+            there = len(fusion.names) <= len(names) and not has_listeners(fusion.layers(self))
+            if there and fusion.can_run(self, x):
+                return fusion
+        return None
 
 
 def _is_large(x: Tensor) -> bool:
@@ -361,6 +383,16 @@ def is_small_window(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
         and (layer.kernel_size, layer.stride, layer.dilation, layer.groups) == SMALL_WINDOW
         and layer.padding in SMALL_PADDINGS
         and min(layer.in_channels, layer.out_channels) >= FEWEST_CHANNELS
+    )
+
+
+def is_halving(layer: nn.Module) -> TypeGuard[nn.MaxPool2d]:
+    """Whether it is a max pooling of 2x2, which does not have to remember, and nobody's own."""
+    return (
+        type(layer) is nn.MaxPool2d
+        and (layer.kernel_size, layer.stride, layer.padding) == ((2, 2), (2, 2), (0, 0))
+        and (layer.dilation, layer.return_indices) == (1, False)
+        and "forward" not in vars(layer)
     )
 
 

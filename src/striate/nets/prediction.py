@@ -9,6 +9,8 @@ For few images the weights lie as the processor's products take them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeGuard
 
 import torch
@@ -20,9 +22,11 @@ from striate.nets.build import NetModule
 from striate.nets.fusing import (
     FusedChain,
     Fusion,
+    Fusions,
     Normalization,
     can_filter,
     has_listeners,
+    is_halving,
     is_plain,
     is_small_window,
 )
@@ -135,7 +139,8 @@ class _Prepared(nn.Module):
 
 def _prepare_chain(chain: nn.Module, dtype: torch.dtype) -> FusedChain:
     assert isinstance(chain, FusedChain)
-    if not chain.fused or any(isinstance(fusion, Trunk) for fusion in chain.fusions.values()):
+    fusions = [fusion for several in chain.fusions.values() for fusion in several]
+    if not chain.fused or any(isinstance(fusion, Trunk) for fusion in fusions):
         return chain
     names, layers = list(chain._modules), chain._modules
     prepared: dict[str, nn.Module] = {}
@@ -162,18 +167,26 @@ def _prepare_chain(chain: nn.Module, dtype: torch.dtype) -> FusedChain:
     return FusedChain(prepared, _left(chain, prepared))
 
 
-def _left(chain: FusedChain, prepared: dict[str, nn.Module]) -> dict[str, Fusion]:
-    """The fusions whose layers are all there still."""
-    left = {}
-    for name, fusion in chain.fusions.items():
-        there = set(fusion.names) <= prepared.keys()
-        if there and isinstance(fusion, Normalization) and fusion.branch is not None:
-            join = prepared[fusion.names[0]]
-            assert isinstance(join, Parallel)
-            there = fusion.norm in join.branches[fusion.branch]._modules
-        if there:
-            left[name] = fusion
+def _left(chain: FusedChain, prepared: dict[str, nn.Module]) -> Fusions:
+    """The fusions whose layers are all there still, and of those that were prepared."""
+    left = {
+        name: [fusion for fusion in fusions if _is_left(fusion, prepared)]
+        for name, fusions in chain.fusions.items()
+        if name in prepared
+    }
+    for (name, layer), (after, pool) in pairwise(prepared.items()):
+        if isinstance(layer, PreparedConvolution) and is_halving(pool) and not pool.ceil_mode:
+            left[name] = [PooledConvolution((name, after))]
     return left
+
+
+def _is_left(fusion: Fusion, prepared: dict[str, nn.Module]) -> bool:
+    there = set(fusion.names) <= prepared.keys()
+    if there and isinstance(fusion, Normalization) and fusion.branch is not None:
+        join = prepared[fusion.names[0]]
+        assert isinstance(join, Parallel)
+        return fusion.norm in join.branches[fusion.branch]._modules
+    return there
 
 
 def _is_foldable(layer: nn.Module | None) -> TypeGuard[nn.BatchNorm2d]:
@@ -191,6 +204,32 @@ def _is_foldable(layer: nn.Module | None) -> TypeGuard[nn.BatchNorm2d]:
 def _is_post_operation(layer: nn.Module | None) -> bool:
     exact = getattr(layer, "approximate", "none") == "none"  # of GELU
     return type(layer) in POST_OPERATIONS and exact and "forward" not in vars(layer)
+
+
+@dataclass(frozen=True)
+class PooledConvolution:
+    """A prepared convolution and the max pooling of 2x2 behind it, by minimal filtering.
+
+    Attributes:
+        names: Of the two.
+    """
+
+    names: tuple[str, ...]
+
+    def layers(self, chain: FusedChain) -> list[nn.Module]:
+        """Both."""
+        return [*map(chain.get_submodule, self.names)]
+
+    def can_run(self, chain: FusedChain, x: Tensor) -> bool:
+        """In fp32, for more than a few images."""
+        convolution, _ = self.layers(chain)
+        assert isinstance(convolution, PreparedConvolution)
+        return convolution.rises and convolution.filters(x)
+
+    def run(self, chain: FusedChain, x: Tensor) -> Tensor:
+        """Through the operator."""
+        y: Tensor = self.layers(chain)[0](x, pool=2)
+        return y
 
 
 class PreparedConvolution(nn.Module):
@@ -221,18 +260,34 @@ class PreparedConvolution(nn.Module):
         self._bias = None if bias is None else bias.to(dtype)
         self._laid_out: dict[tuple[int, ...], Tensor] = {}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, K, H', W') of the type that was asked for."""
+    @property
+    def rises(self) -> bool:
+        """Whether the largest result is that of the largest product: so it may be pooled first."""
+        return self._activation is None or type(self._activation) is nn.ReLU
+
+    def forward(self, x: Tensor, *, pool: int = 1) -> Tensor:
+        """(N, C, H, W) -> (N, K, H', W') of the type that was asked for.
+
+        Args:
+            x: Images.
+            pool: 2 for the largest of each 2x2, which `filters` and `rises` have to allow, or 1.
+        """
         x = x.to(self._weight.dtype)
         if len(x) <= FEW_IMAGES and _can_lay_out(x):
             return self._run_laid_out(x)
-        if self._small_window and can_filter(x, len(self._weight), int(self._padding[0])):
-            y = convolve(x, self._weight, self._bias, int(self._padding[0]))
+        if self.filters(x):
+            y = convolve(x, self._weight, self._bias, int(self._padding[0]), pool=pool)
         else:
             y = self._convolve(x)
         if type(self._activation) is nn.ReLU:
             return y.relu_()
         return y if self._activation is None else self._activation(y)
+
+    def filters(self, x: Tensor) -> bool:
+        """Whether these images go through minimal filtering."""
+        laid_out = len(x) <= FEW_IMAGES and _can_lay_out(x)
+        padding = int(self._padding[0])
+        return self._small_window and not laid_out and can_filter(x, len(self._weight), padding)
 
     def _convolve(self, x: Tensor) -> Tensor:
         return F.conv2d(

@@ -10,7 +10,7 @@ from typing import Literal
 from striate.errors import NetError
 from striate.nets.costs import multiply_adds, parameters
 from striate.nets.footprint import FEW_VALUES, FLOAT_BYTES
-from striate.nets.fusing import Normalization, fewest_pixels, find_fusions
+from striate.nets.fusing import Fusion, Normalization, fewest_pixels, find_fusions
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -69,8 +69,10 @@ class Work:
 
     @property
     def is_small_window(self) -> bool:
-        """Whether it is a convolution that is done by minimal filtering, given enough pixels."""
-        return self.fused and not self.trunk and isinstance(self.layer, Convolution)
+        """Whether it begins with a convolution by minimal filtering, given enough pixels."""
+        first = self.layers[0] if self.layers else None
+        filtered = isinstance(first, Step) and isinstance(first.layer, Convolution)
+        return self.fused and not self.trunk and filtered
 
     @property
     def layer(self) -> Layer | None:
@@ -160,7 +162,7 @@ class _Cutter:
         fusions, pieces, place = find_fusions(chain) if self.fuses else {}, [], 0
         while place < len(chain):
             name = _name(chain[place])
-            fusion = None if name in self.undone else fusions.get(name)
+            fusion = self._first(fusions.get(name, []))
             after = place + (len(fusion.names) if fusion else 1)
             if fusion:
                 branch = fusion.branch if isinstance(fusion, Normalization) else None
@@ -169,6 +171,10 @@ class _Cutter:
                 pieces += self._part(chain[place])
             place = after
         return pieces
+
+    def _first(self, fusions: list[Fusion]) -> Fusion | None:
+        """That which runs: a pooling that is undone later does so for itself."""
+        return next((f for f in fusions if self.undone.isdisjoint(f.names)), None)
 
     def fused(self, parts: TracedChain, normed: int | None) -> list[Work]:
         """Layers that run as one; of a join, the norm at the end of that branch is one of them."""

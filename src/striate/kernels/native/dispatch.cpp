@@ -51,7 +51,7 @@ const Kernels* chosen = choose();
 
 extern "C" {
 
-int32_t striate_version(void) { return 5; }
+int32_t striate_version(void) { return 6; }
 
 const char* striate_processor(void) { return chosen->name; }
 

@@ -140,6 +140,8 @@ typedef struct {
   int64_t kernels, pad;                     // zeros on every side, 0 to 2
   int32_t half;    // 1: volumes are bf16, which only "avx512_bf16" takes
   int32_t turned;  // 1: the weights of the way back, from the channels of y to those of x
+  int32_t pool;    // 2: y and dy, or turned x, hold the largest of every 2x2 (an odd last row or
+                   // column is left out), else 1; height and width are those of the whole
   int32_t threads;
   const float* weight;  // (K, 3, 3, C), or turned: (C, 3, 3, K)
   const float* bias;    // (K), or null
@@ -147,6 +149,8 @@ typedef struct {
   const void* x;
   void* y;
   const void* dy;          // as y
+  uint8_t* places;         // as the pooled volume, which of the four was the largest; may be null
+                           // on the way forward
   float* weight_gradient;  // (K, 3, 3, C)
   void* work;
 } StriateWinograd;
@@ -154,9 +158,9 @@ typedef struct {
 // The words of `panels`, and those of `work` for each of the two below; 0 where it does not run.
 void striate_winograd_sizes(const StriateWinograd* job, int64_t* panels, int64_t* forward,
                             int64_t* gradient);
-// x, weight, bias, panels -> y
+// x, weight, bias, panels -> y, places; turned: x, places, weight, panels -> y
 void striate_winograd(const StriateWinograd* job);
-// x, dy -> weight_gradient
+// x, dy, places -> weight_gradient
 void striate_winograd_weights(const StriateWinograd* job);
 
 // Which code runs: "avx512_bf16", "avx512", "avx2" or "scalar"; the best that the processor has.
