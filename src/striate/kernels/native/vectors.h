@@ -10,6 +10,7 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+#define APART __attribute__((noinline))  // where a loop needs all registers
 
 constexpr int LANES = 16;
 
