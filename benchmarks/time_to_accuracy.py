@@ -124,7 +124,7 @@ MIRRORED = {"flip": "alternating", "views": 2, "precision": "bf16"}
 SEEN_AGAIN = MIRRORED | {"views": 6, "unsure": 0.25}
 GOALS = (
     Goal("mnist", 0.99, (), 1, 512, translate=0, label_smoothing=0.05, net=SMALL, settings=FAST),
-    Goal("mnist", 0.995, (), 4, 256, translate=1, label_smoothing=0.1, net=WIDER, settings=SLOW),
+    Goal("mnist", 0.995, (), 3, 256, translate=1, label_smoothing=0.1, net=WIDER, settings=SLOW),
     Goal("fashion-mnist", 0.93, (32, 64, 64), 4, batch=500, **SEEN_AGAIN),
     Goal("cifar10", 0.90, (32, 64, 128), 5, **MIRRORED),
     Goal("cifar10", 0.93, (64, 128, 128), 8, **MIRRORED),

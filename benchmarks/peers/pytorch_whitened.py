@@ -241,7 +241,7 @@ class Training:
         logits = self._logits(images, 1 if unsure < 1 else views)
         if unsure < 1:
             best = logits.topk(2).values
-            count = math.ceil(unsure * len(images))
+            count = math.ceil(unsure * len(images) - 1e-6)
             chosen = (best[:, 0] - best[:, 1]).topk(count, largest=False).indices
             logits[chosen] = self._logits(images[chosen], views)
         return float((logits.argmax(1) == labels).float().mean())

@@ -97,6 +97,7 @@ def test_the_least_sure_are_those_with_the_nearest_two_best():
     assert [least_sure(logits, share).tolist() for share in (0.1, 0.5, 0.75, 1)] == [
         [2], [0, 2], [0, 2, 3], [0, 1, 2, 3],
     ]  # fmt: skip
+    assert len(least_sure(np.ones((10_000, 2), np.float32), 0.07)) == 700
 
 
 @pytest.mark.parametrize("views", [2, 6, 10])
@@ -111,6 +112,11 @@ def test_only_the_unsure_are_seen_in_all_views(model, images, views):
     sure = np.setdiff1d(np.arange(6), unsure)
     np.testing.assert_allclose(found[sure], once[sure], atol=1e-6)
     assert np.abs(once - often).max() > 1e-3
+
+
+def test_a_share_of_one_view_is_refused(model, images):
+    with pytest.raises(UsageError, match=r"one view \(choose 2, 6, 10 views\)"):
+        view_logits(model, images, unsure=0.5)
 
 
 @pytest.mark.parametrize("unsure", [0, -0.1, 1.01, float("nan")])

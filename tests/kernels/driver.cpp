@@ -271,6 +271,7 @@ void call_trunks() {
           const int activation = int(images + window + pooling) % 6;
           call_trunk({images, 7, 6, 3}, window, pooling, activation, keep);
           call_trunk({images, 2, 2, 1}, window, pooling, activation, keep);
+          call_trunk({images, 9, 11, 7}, window, pooling, activation, keep);  // rows are filtered
         }
 }
 

@@ -104,6 +104,25 @@ def test_values_and_gradients(processor, trunk, bias, last, seed):
         assert torch.equal(run_trunk(x, layers, parameters), y)
 
 
+def root_mean_square(x):
+    return float(x.double().square().mean().sqrt())
+
+
+@pytest.mark.parametrize("window", [(3, 3), (5, 5), (2, 5), (5, 3), (4, 4), (1, 7)])
+@pytest.mark.parametrize("shape", [(19, 6, 13, 11), (16, 20, 9, 16), (5, 33, 8, 7)])
+def test_filtered_rows_are_exact_to_rounding(processor, window, shape):
+    torch.manual_seed(0)
+    layers = [TrunkLayer((1, 1) if min(window) > 1 else (0, 3), "tanh"), TrunkLayer()]
+    parameters = draw_parameters(layers, [21, 9], [window, (3, 3)], shape[1])
+    x = torch.randn(shape).requires_grad_()
+    y = run_trunk(x, layers, parameters)
+    dy = torch.randn(y.shape)
+    doubles = [t.detach().double().requires_grad_() for t in (x, *parameters)]
+    right = gradients(by_pytorch(doubles[0], layers, doubles[1:]), dy.double(), doubles)
+    for mine, theirs in zip(gradients(y, dy, [x, *parameters]), right, strict=True):
+        assert root_mean_square(mine - theirs) < 1.5e-6 * root_mean_square(theirs)
+
+
 def test_images_that_need_no_gradient_get_none():
     layers = [TrunkLayer((1, 1), "relu", "max"), TrunkLayer()]
     parameters = draw_parameters(layers, [4, 5], [(3, 3), (2, 3)], 2)

@@ -184,10 +184,13 @@ def test_the_largest_of_what_is_not_a_number_is_none():
 
 
 def test_places_are_kept_for_the_way_back_alone():
-    x, weight, _ = tensors((2, 24, 24, 6, 6))
-    with torch.no_grad():
-        once = convolve(x, weight, None, 1, pool=2)
-    assert torch.equal(once, convolve(x, weight, None, 1, pool=2))
+    x, weight, _ = (each.detach() for each in tensors((2, 24, 24, 6, 6)))
+    (y, places), (same, none) = (
+        torch.ops.striate.winograd(x, weight, None, 1, 2, keep) for keep in (True, False)
+    )
+    assert torch.equal(y, same)
+    assert (places.numel(), none.numel()) == (y.numel(), 0)
+    assert y.equal(convolve(x, weight.requires_grad_(), None, 1, pool=2))
 
 
 def test_an_image_has_the_same_result_in_any_batch():

@@ -189,10 +189,57 @@ class DoubledPool(torch.nn.MaxPool2d):
         return 2 * super().forward(x)
 
 
-@pytest.mark.parametrize("pool", [DoubledPool((2, 2)), torch.nn.MaxPool2d((2, 3), (2, 2))])
-def test_a_pooling_in_the_place_of_another_does_what_it_does(pool):
+def doubling(layer):
+    """With a way forward of its own."""
+    own = layer.forward
+    layer.forward = lambda x: 2 * own(x)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("maxpool1", DoubledPool((2, 2))),
+        ("maxpool1", torch.nn.MaxPool2d((2, 3), (2, 2))),
+        ("maxpool1", torch.nn.AvgPool2d(2)),
+        ("maxpool1", doubling(torch.nn.MaxPool2d((2, 2), (2, 2)))),
+        ("relu1", torch.nn.GELU()),
+        ("relu1", doubling(torch.nn.ReLU())),
+        ("bn1", torch.nn.BatchNorm2d(32, momentum=None)),
+    ],
+)
+def test_a_layer_in_the_place_of_another_does_what_it_does(name, other):
     module, plain, images = both(parse_net(NETS["pooled windows"]))
-    module.layers.maxpool1 = plain.layers.maxpool1 = pool
+    for each in (module, plain):
+        setattr(each.layers, name, copy.deepcopy(other))
+    assert torch.allclose(module(images), plain(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["maxpool1", "relu1"])
+def test_a_layer_that_was_changed_does_what_it_does_now(name):
+    module, plain, images = both(parse_net(NETS["pooled windows"]))
+    for each in (module, plain):
+        layer = each.get_submodule(f"layers.{name}")
+        doubling(layer) if name == "relu1" else setattr(layer, "kernel_size", (1, 2))
+    assert torch.allclose(module(images), plain(images), atol=1e-5)
+
+
+def test_a_copy_is_fused_as_the_net_is():
+    module, _, images = both(parse_net(NETS["pooled windows"]))
+    assert "striate::normalize" in operators(copy.deepcopy(module), images)
+
+
+@pytest.mark.parametrize("text", ["conv3-24 maxpool2c gap fc-5", "maxpool2c bn relu gap fc-5"])
+def test_an_odd_last_row_that_is_pooled_counts(text):
+    module, plain, _ = both(parse_net(f"input 12x12x24 {text}"))
+    images = torch.randn(20, 24, 13, 13)
+    assert torch.allclose(module(images), plain(images), atol=1e-5)
+
+
+def test_a_layer_that_was_taken_out_is_not_run():
+    module, plain, images = both(parse_net(NETS["pooled windows"]))
+    for each in (module, plain):
+        del each.layers.relu1
     assert torch.allclose(module(images), plain(images), atol=1e-5)
 
 

@@ -98,6 +98,20 @@ def test_small_windows_of_many_images_are_filtered_minimally(monkeypatch, count)
     assert convolved == ([] if laid_out else [2, 1, 1, 1, 1])  # a GELU does not rise throughout
 
 
+@pytest.mark.parametrize("change", ["ceil_mode", "forward"])
+def test_a_pooling_that_is_changed_counts(change):
+    module, images = trained("input 13x13x24 conv3-24 bn relu maxpool2 gap fc-5")
+    predictor = Predictor(module)
+    with torch.inference_mode():
+        before = predictor(images, "fp32")
+        pool = module.layers.maxpool1
+        own = pool.forward
+        setattr(pool, change, True if change == "ceil_mode" else lambda x: 2 * own(x))
+        found, expected = predictor(images, "fp32"), module(images)
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+    assert (found - before).abs().max() > 1e-2 * expected.abs().max()
+
+
 @pytest.mark.parametrize("name", ["residual", "small windows"])
 def test_new_weights_and_statistics_count(name):
     module, images = trained(NETS[name])

@@ -73,7 +73,7 @@ def _print_evaluation(found: Evaluation) -> None:
 
     console = Console(highlight=False)
     low, high = found.interval
-    seen = "each" if found.unsure == 1 else f"the {found.unsure:.0%} least sure"
+    seen = "each" if found.unsure == 1 else f"the {100 * found.unsure:g}% least sure"
     views = "" if found.views == 1 else f", {found.views} views of {seen}"
     console.print(
         f"[bold]accuracy {found.accuracy:.2%}[/bold] (95 % interval {low:.2%} to {high:.2%}) "

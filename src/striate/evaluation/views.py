@@ -14,6 +14,7 @@ from striate.errors import UsageError
 from striate.model import Model
 
 VIEWS = (1, 2, 6, 10)
+ROUNDING = 1e-6  # of a share times a count
 BORDER = 1 / 16  # of each side: two pixels for an image of 32, as the training shifts by two
 
 Images = NDArray[np.uint8]
@@ -53,12 +54,12 @@ def view_logits(
         (N, K), or one row an index.
 
     Raises:
-        UsageError: another count of views, or another share.
+        UsageError: another count of views, another share, or a share where there is one view.
         DataError: the images do not fit the model.
     """
     check_views(views, unsure)
     places = np.arange(len(images)) if indices is None else np.asarray(indices, np.int64)
-    if unsure == 1 or views == 1:
+    if unsure == 1:
         return _averaged(model, images, views, places)
     logits = _averaged(model, images, 1, places)
     chosen = least_sure(logits, unsure)
@@ -67,11 +68,19 @@ def view_logits(
 
 
 def check_views(views: int, unsure: float) -> None:
-    """Raise UsageError where there are no such views, or no such share of images."""
+    """Raise UsageError where there are no such views, or no such share of images.
+
+    Args:
+        views: As of `view_logits`.
+        unsure: As of `view_logits`.
+    """
     if views not in VIEWS:
         raise UsageError(f"{views} views", hint=f"choose {', '.join(map(str, VIEWS))}")
     if not 0 < unsure <= 1:
         raise UsageError(f"a share of {unsure:g} unsure images", hint="choose above 0, up to 1")
+    if unsure < 1 and views == 1:
+        hint = f"choose {', '.join(map(str, VIEWS[1:]))} views"
+        raise UsageError("a share of unsure images, all of which have one view", hint=hint)
 
 
 def least_sure(logits: NDArray[np.float32], share: float) -> NDArray[np.int64]:
@@ -83,7 +92,7 @@ def least_sure(logits: NDArray[np.float32], share: float) -> NDArray[np.int64]:
     """
     best = np.sort(logits, axis=1)[:, -2:]
     gaps = best[:, -1] - best[:, 0]
-    count = math.ceil(share * len(logits))
+    count = math.ceil(share * len(logits) - ROUNDING)
     return np.sort(np.argsort(gaps, kind="stable")[:count])
 
 

@@ -86,7 +86,7 @@ def evaluate(
         selection.labels,
         model.classes,
         views=views,
-        unsure=unsure if views > 1 else 1.0,
+        unsure=unsure,
         temperature=model.temperature,
     )
 

@@ -112,7 +112,8 @@ class _Function(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, pool: int
     ) -> Tensor:
         y: Tensor
-        y, places = torch.ops.striate.winograd(x, weight, bias, padding, pool, True)
+        keep = any(ctx.needs_input_grad[:2])
+        y, places = torch.ops.striate.winograd(x, weight, bias, padding, pool, keep)
         ctx.save_for_backward(x, weight, places)
         ctx.padding = padding
         return y

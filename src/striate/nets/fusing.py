@@ -191,7 +191,7 @@ class SmallWindow:
             and is_small_window(layer)
             and layer.weight.dtype == torch.float32
             and layer.weight.shape[1] == x.shape[1]
-            and all(type(each) is nn.ReLU or is_halving(each) for each in others)
+            and (self.pool == 1 or is_halving(others[-1]))
             and can_filter(x, layer.out_channels, int(layer.padding[0]))
         )
 
@@ -271,10 +271,9 @@ def _halves(part: TracedStep | TracedParallel) -> bool:
     if not isinstance(part, TracedStep) or not isinstance(part.step.layer, Pool):
         return False
     pool = part.step.layer
-    even = part.input.height % 2 == part.input.width % 2 == 0
-    return (pool.kind, pool.kernel, pool.stride, pool.padding) == (
-        "max", (2, 2), (2, 2), (0, 0),
-    ) and (even or not pool.ceil)  # fmt: skip
+    return (pool.kind, pool.kernel, pool.stride, pool.padding, pool.ceil) == (
+        "max", (2, 2), (2, 2), (0, 0), False,
+    )  # fmt: skip
 
 
 def _is_norm(part: TracedStep | TracedParallel) -> bool:
@@ -311,6 +310,7 @@ class FusedChain(nn.Sequential):
             self.add_module(name, layer)
         self.fusions = fusions
         self.fused = True
+        self._built = {name: [f.layers(self) for f in several] for name, several in fusions.items()}
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')."""
@@ -326,10 +326,16 @@ class FusedChain(nn.Sequential):
         return x
 
     def _fusion(self, names: list[str], x: Tensor) -> Fusion | None:
-        """The first that begins here and can run."""
-        for fusion in self.fusions.get(names[0], ()) if self.fused else ():
-            there = len(fusion.names) <= len(names) and not has_listeners(fusion.layers(self))
-            if there and fusion.can_run(self, x):
+        """The first that begins here and can run, of the layers as they were built."""
+        if not self.fused or names[0] not in self.fusions:
+            return None
+        for fusion, built in zip(self.fusions[names[0]], self._built[names[0]], strict=True):
+            if tuple(names[: len(fusion.names)]) != fusion.names:
+                continue
+            layers = fusion.layers(self)
+            changed = any(now is not then for now, then in zip(layers, built, strict=True))
+            own = any("forward" in vars(layer) for layer in layers)
+            if not changed and not own and not has_listeners(layers) and fusion.can_run(self, x):
                 return fusion
         return None
 
@@ -391,8 +397,7 @@ def is_halving(layer: nn.Module) -> TypeGuard[nn.MaxPool2d]:
     return (
         type(layer) is nn.MaxPool2d
         and (layer.kernel_size, layer.stride, layer.padding) == ((2, 2), (2, 2), (0, 0))
-        and (layer.dilation, layer.return_indices) == (1, False)
-        and "forward" not in vars(layer)
+        and (layer.dilation, layer.return_indices, layer.ceil_mode) == (1, False, False)
     )
 
 

@@ -175,7 +175,7 @@ def _left(chain: FusedChain, prepared: dict[str, nn.Module]) -> Fusions:
         if name in prepared
     }
     for (name, layer), (after, pool) in pairwise(prepared.items()):
-        if isinstance(layer, PreparedConvolution) and is_halving(pool) and not pool.ceil_mode:
+        if isinstance(layer, PreparedConvolution) and is_halving(pool):
             left[name] = [PooledConvolution((name, after))]
     return left
 
@@ -222,9 +222,9 @@ class PooledConvolution:
 
     def can_run(self, chain: FusedChain, x: Tensor) -> bool:
         """In fp32, for more than a few images."""
-        convolution, _ = self.layers(chain)
+        convolution, pool = self.layers(chain)
         assert isinstance(convolution, PreparedConvolution)
-        return convolution.rises and convolution.filters(x)
+        return is_halving(pool) and convolution.rises and convolution.filters(x)
 
     def run(self, chain: FusedChain, x: Tensor) -> Tensor:
         """Through the operator."""

@@ -146,10 +146,9 @@ def _kind(part: TracedStep | TracedParallel) -> str | None:
         return layer.name
     if not isinstance(layer, Pool):
         return None
-    even = part.input.height % 2 == part.input.width % 2 == 0
     window = (layer.kernel, layer.stride, layer.padding) == ((2, 2), (2, 2), (0, 0))
     names = {"max": "max pool", "avg": "average pool"}
-    return names.get(layer.kind) if window and (even or not layer.ceil) else None
+    return names.get(layer.kind) if window and not layer.ceil else None
 
 
 def _is_head(part: TracedStep | TracedParallel) -> bool:
