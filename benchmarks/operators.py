@@ -5,9 +5,10 @@
 First batch norm with ReLU, as one operator and as PyTorch's two, in training (forward and backward)
 and without gradients, for volumes on both sides of the bounds in `striate.nets.fusing`. Then
 convolutions of 3x3 forward and back, by minimal filtering and by PyTorch, in fp32 and, where the
-processor multiplies it, in bf16. Then a photo of 500x375 pixels to squares, by the compiled
-operator and by Pillow. The two arms take turns, call by call; each figure is a median. About two
-minutes.
+processor multiplies it, in bf16; and those with a max pooling, a batch norm and a GELU behind them,
+where the pooling is one operator with the convolution or with the norm. Then a photo of 500x375
+pixels to squares, by the compiled operator and by Pillow. The two arms take turns, call by call;
+each figure is a median. About three minutes.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ CONVOLUTIONS = (  # images, channels, kernels, side
     *((16, 64, 64, 56), (16, 128, 128, 28), (16, 256, 256, 14), (16, 512, 512, 7)),
     *((1, 64, 64, 16), (2, 256, 256, 8)),
 )
+POOLED = ((256, 24, 64, 31), (256, 64, 256, 15), (256, 256, 256, 7), (64, 128, 128, 16))
 SIDES = (64, 128, 224)
 PHOTO = (375, 500)
 FIRST_CALLS = 5
@@ -139,6 +141,31 @@ def convolution_line(
     return f"| {name} | {size} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f} | {rate:,.0f} |"
 
 
+def pooled_line(
+    images: int, channels: int, kernels: int, side: int, dtype: torch.dtype, calls: int
+) -> str:
+    """A row for a convolution, a pooling, a norm and a GELU, forward and back."""
+    last = torch.channels_last
+    x = torch.randn(images, channels, side, side).to(dtype).contiguous(memory_format=last)
+    weight = (torch.randn(kernels, channels, 3, 3) / channels).contiguous(memory_format=last)
+    dy = torch.randn(images, kernels, side // 2, side // 2).to(dtype)
+    dy = dy.contiguous(memory_format=last)
+    inputs = x, weight, torch.zeros(kernels)
+    for each in inputs:
+        each.requires_grad_()
+
+    def run(pool: int) -> None:
+        y = convolve(x, weight, None, 1, pool=pool)
+        options = {"epsilon": EPSILON, "pool": 3 - pool, "activation": "gelu"}
+        y, _, _ = normalize_batch(y, None, inputs[2], **options)
+        torch.autograd.grad(y, inputs, dy)
+
+    ours, theirs = compare(lambda: run(2), lambda: run(1), calls)
+    name = str(dtype).removeprefix("torch.")
+    size = f"{images}x{channels}x{side}x{side} | {kernels}"
+    return f"| {name} | {size} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f} |"
+
+
 def scaling_line(side: int, calls: int) -> str:
     """A row for photos to squares of that side."""
     pixels = np.random.default_rng(0).integers(0, 256, (*PHOTO, 3), dtype=np.uint8)
@@ -186,6 +213,16 @@ def main() -> None:
             convolution_line(*sizes, dtype, max(2, calls // 5))
             for dtype in (kinds if processor() == "avx512_bf16" else kinds[:1])
             for sizes in CONVOLUTIONS
+        ),
+        "",
+        "## A convolution of 3x3, a pooling, a norm and a GELU, forward and back",
+        "",
+        "| type | volume | kernels | pooled by the convolution | by the norm | ratio |",
+        "|---|---|---:|---:|---:|---:|",
+        *(
+            pooled_line(*sizes, dtype, max(2, calls // 5))
+            for dtype in (kinds if processor() == "avx512_bf16" else kinds[:1])
+            for sizes in POOLED
         ),
         "",
         f"## A photo of {PHOTO[1]}x{PHOTO[0]} pixels to a square",
