@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from striate.nets import Net, load_net, zoo_nets
-from striate.nets.fusing import use_fused
+from striate.nets.fused import use_fused
 from striate.nets.layers import RememberingMaxPool
 
 BOUND = 0.10

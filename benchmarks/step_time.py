@@ -25,7 +25,7 @@ from step_memory import Training
 
 from striate.kernels.memory import keep_freed_memory
 from striate.nets import Net, load_net, zoo_nets
-from striate.nets.fusing import use_fused
+from striate.nets.fused import use_fused
 from striate.nets.speed import clock
 
 BOUND = 0.30

@@ -9,7 +9,7 @@ import torch
 
 from striate.kernels import can_convolve, load_library
 from striate.nets import fusing, load_net, parse_net
-from striate.nets.fusing import FusedChain, use_fused
+from striate.nets.fused import FusedChain, use_fused
 
 pytestmark = pytest.mark.skipif(load_library() is None, reason="the operators are not compiled")
 

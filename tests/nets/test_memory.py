@@ -5,7 +5,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from striate.nets import Net, auto_net, load_net, parse_net
-from striate.nets.fusing import use_fused
+from striate.nets.fused import use_fused
 
 Size = tuple[int, int, int]
 

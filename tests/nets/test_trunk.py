@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from striate.kernels import TrunkLayer, load_library
 from striate.nets import load_net, parse_net
-from striate.nets.fusing import use_fused
+from striate.nets.fused import use_fused
 from striate.nets.trunk import find_trunk
 
 pytestmark = pytest.mark.skipif(load_library() is None, reason="the operators are not compiled")

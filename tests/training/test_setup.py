@@ -10,7 +10,7 @@ from striate.data import TEST, TRAIN, VALIDATION
 from striate.errors import DataError
 from striate.evaluation import evaluate_logits, view_logits
 from striate.model import Model
-from striate.nets.fusing import FusedChain
+from striate.nets.fused import FusedChain
 
 
 def weights(state):

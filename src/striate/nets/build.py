@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from striate.errors import NetError
 from striate.nets import layers
 from striate.nets.costs import frozen, parameters
-from striate.nets.fusing import FusedChain, find_fusions
+from striate.nets.fused import FusedChain
+from striate.nets.fusing import find_fusions
 from striate.nets.graph import (
     Activation,
     BatchNorm,

@@ -12,18 +12,12 @@ listens to a layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypedDict, TypeGuard
+from typing import TypedDict, TypeGuard
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.module import (
-    _global_backward_hooks,
-    _global_forward_hooks,
-    _global_forward_pre_hooks,
-)
 
 from striate.kernels import (
     ACTIVATIONS,
@@ -34,6 +28,7 @@ from striate.kernels import (
     scale_and_activate,
     shift_and_activate,
 )
+from striate.nets.fused import FusedChain, Fusion, Fusions
 from striate.nets.graph import Activation, BatchNorm, Convolution, Pool, Whiten
 from striate.nets.shapes import TracedChain, TracedParallel, TracedStep
 
@@ -46,30 +41,6 @@ WEIGHTS_A_PIXEL = 512  # ... which are more where there are many weights to tran
 LEAST_SIDE = 2  # ... and of what it makes
 SMALL_WINDOW = (3, 3), (1, 1), (1, 1), 1  # kernel, stride, dilation, groups
 SMALL_PADDINGS = (0, 0), (1, 1), (2, 2)
-
-
-class Fusion(Protocol):
-    """Neighbours in a chain that one operator replaces.
-
-    Attributes:
-        names: Of the layers, in order.
-    """
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the layers."""
-
-    def layers(self, chain: FusedChain) -> list[nn.Module]:
-        """The modules that do not run for themselves."""
-
-    def can_run(self, chain: FusedChain, x: Tensor) -> bool:
-        """Whether the operator does what the modules would do with this input."""
-
-    def run(self, chain: FusedChain, x: Tensor) -> Tensor:
-        """Through the operator."""
-
-
-Fusions = dict[str, list[Fusion]]  # by the name of their first layer, those to be preferred first
 
 
 @dataclass(frozen=True)
@@ -293,53 +264,6 @@ def _name(part: TracedStep | TracedParallel) -> str:
     return part.step.name if isinstance(part, TracedStep) else part.parallel.name
 
 
-class FusedChain(nn.Sequential):
-    """Layers in a row, some of which run as one operator.
-
-    Args:
-        layers: The layers by name.
-        fusions: As `find_fusions` gives them.
-
-    Attributes:
-        fused: Whether fused operators may run.
-    """
-
-    def __init__(self, layers: dict[str, nn.Module], fusions: Fusions) -> None:
-        super().__init__()
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-        self.fusions = fusions
-        self.fused = True
-        self._built = {name: [f.layers(self) for f in several] for name, several in fusions.items()}
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', H', W')."""
-        return self.run(x, list(self._modules))
-
-    def run(self, x: Tensor, names: list[str]) -> Tensor:
-        """Through some of the layers, which are neighbours."""
-        place = 0
-        while place < len(names):
-            fusion = self._fusion(names[place:], x)
-            x = fusion.run(self, x) if fusion else self.get_submodule(names[place])(x)
-            place += len(fusion.names) if fusion else 1
-        return x
-
-    def _fusion(self, names: list[str], x: Tensor) -> Fusion | None:
-        """The first that begins here and can run, of the layers as they were built."""
-        if not self.fused or names[0] not in self.fusions:
-            return None
-        for fusion, built in zip(self.fusions[names[0]], self._built[names[0]], strict=True):
-            if tuple(names[: len(fusion.names)]) != fusion.names:
-                continue
-            layers = fusion.layers(self)
-            changed = any(now is not then for now, then in zip(layers, built, strict=True))
-            own = any("forward" in vars(layer) for layer in layers)
-            if not changed and not own and not has_listeners(layers) and fusion.can_run(self, x):
-                return fusion
-        return None
-
-
 def _is_large(x: Tensor) -> bool:
     return x.numel() >= (FEWEST_VALUES if torch.is_grad_enabled() else FEWEST_WITHOUT_GRADIENTS)
 
@@ -413,23 +337,3 @@ def can_filter(x: Tensor, kernels: int, padding: int) -> bool:
 def fewest_pixels(channels: int, kernels: int) -> int:
     """Of all images together, for which minimal filtering pays."""
     return max(FEWEST_PIXELS, channels * kernels // WEIGHTS_A_PIXEL)
-
-
-def has_listeners(layers: Iterable[nn.Module]) -> bool:
-    """Whether somebody has asked to see what goes through one of them, forward or back."""
-    if any((_global_forward_hooks, _global_forward_pre_hooks, _global_backward_hooks)):
-        return True
-    return any(
-        layer._forward_hooks
-        or layer._forward_pre_hooks
-        or layer._backward_hooks
-        or layer._backward_pre_hooks
-        for layer in layers
-    )
-
-
-def use_fused(module: nn.Module, on: bool) -> None:
-    """Whether the chains of a module run several layers as one operator, where they can."""
-    for chain in module.modules():
-        if isinstance(chain, FusedChain):
-            chain.fused = on

@@ -19,13 +19,10 @@ from torch import Tensor, nn
 
 from striate.kernels import convolve
 from striate.nets.build import NetModule
+from striate.nets.fused import FusedChain, Fusion, Fusions, has_listeners
 from striate.nets.fusing import (
-    FusedChain,
-    Fusion,
-    Fusions,
     Normalization,
     can_filter,
-    has_listeners,
     is_halving,
     is_plain,
     is_small_window,

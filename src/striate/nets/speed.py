@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.nets.build import build_layers
-from striate.nets.fusing import use_fused
+from striate.nets.fused import use_fused
 from striate.nets.graph import Volume
 from striate.nets.shapes import trace
 from striate.nets.work import Work

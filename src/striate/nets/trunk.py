@@ -29,7 +29,7 @@ from striate.nets.graph import (
 from striate.nets.shapes import TracedChain, TracedParallel, TracedStep
 
 if TYPE_CHECKING:
-    from striate.nets.fusing import FusedChain
+    from striate.nets.fused import FusedChain
 
 MOST_LAYERS = 8
 MOST_CHANNELS = 32  # of what a convolution takes

@@ -10,7 +10,8 @@ from typing import Literal
 from striate.errors import NetError
 from striate.nets.costs import multiply_adds, parameters
 from striate.nets.footprint import FEW_VALUES, FLOAT_BYTES
-from striate.nets.fusing import Fusion, Normalization, fewest_pixels, find_fusions
+from striate.nets.fused import Fusion
+from striate.nets.fusing import Normalization, fewest_pixels, find_fusions
 from striate.nets.graph import (
     Activation,
     BatchNorm,
@@ -173,7 +174,11 @@ class _Cutter:
         return pieces
 
     def _first(self, fusions: list[Fusion]) -> Fusion | None:
-        """That which runs: a pooling that is undone later does so for itself."""
+        """That which runs: a pooling that is undone later does so for itself.
+
+        Where a convolution and its pooling are one operator only for more pixels than there are,
+        the pooling runs with the norm after it, and is timed without.
+        """
         return next((f for f in fusions if self.undone.isdisjoint(f.names)), None)
 
     def fused(self, parts: TracedChain, normed: int | None) -> list[Work]:

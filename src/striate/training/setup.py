@@ -26,7 +26,7 @@ from striate.data.random import Stream, hash64, ordering
 from striate.errors import DataError, UsageError
 from striate.model.model import images_at_a_time
 from striate.nets import Net, parse_net
-from striate.nets.fusing import use_fused
+from striate.nets.fused import use_fused
 from striate.training.averaging import make_average
 from striate.training.initialize import initialize, whitening_sample
 from striate.training.losses import make_loss
