@@ -116,16 +116,29 @@ def norm_line(shape: tuple[int, int, int], dtype: torch.dtype, calls: int) -> st
     return f"| {name} | {images}x{channels}x{side}x{side} | {x.numel():,} | {' | '.join(cells)} |"
 
 
+def volume(images: int, channels: int, side: int, dtype: torch.dtype) -> torch.Tensor:
+    """Random values in channels_last."""
+    values = torch.randn(images, channels, side, side).to(dtype)
+    return values.contiguous(memory_format=torch.channels_last)
+
+
+def operands(
+    images: int, channels: int, kernels: int, side: int, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A volume and the weights of a convolution of 3x3, which ask for gradients."""
+    weight = torch.randn(kernels, channels, 3, 3) / channels
+    return (
+        volume(images, channels, side, dtype).requires_grad_(),
+        weight.contiguous(memory_format=torch.channels_last).requires_grad_(),
+    )
+
+
 def convolution_line(
     images: int, channels: int, kernels: int, side: int, dtype: torch.dtype, calls: int
 ) -> str:
     """A row for a convolution with padding 1, forward and both gradients."""
-    last = torch.channels_last
-    x = torch.randn(images, channels, side, side).to(dtype).contiguous(memory_format=last)
-    weight = (torch.randn(kernels, channels, 3, 3) / channels).contiguous(memory_format=last)
-    dy = torch.randn(images, kernels, side, side).to(dtype).contiguous(memory_format=last)
-    x.requires_grad_()
-    weight.requires_grad_()
+    x, weight = operands(images, channels, kernels, side, dtype)
+    dy = volume(images, kernels, side, dtype)
 
     def by_filtering() -> None:
         torch.autograd.grad(convolve(x, weight, None, 1), (x, weight), dy)
@@ -145,20 +158,15 @@ def pooled_line(
     images: int, channels: int, kernels: int, side: int, dtype: torch.dtype, calls: int
 ) -> str:
     """A row for a convolution, a pooling, a norm and a GELU, forward and back."""
-    last = torch.channels_last
-    x = torch.randn(images, channels, side, side).to(dtype).contiguous(memory_format=last)
-    weight = (torch.randn(kernels, channels, 3, 3) / channels).contiguous(memory_format=last)
-    dy = torch.randn(images, kernels, side // 2, side // 2).to(dtype)
-    dy = dy.contiguous(memory_format=last)
-    inputs = x, weight, torch.zeros(kernels)
-    for each in inputs:
-        each.requires_grad_()
+    x, weight = operands(images, channels, kernels, side, dtype)
+    dy = volume(images, kernels, side // 2, dtype)
+    bias = torch.zeros(kernels, requires_grad=True)
 
     def run(pool: int) -> None:
         y = convolve(x, weight, None, 1, pool=pool)
         options = {"epsilon": EPSILON, "pool": 3 - pool, "activation": "gelu"}
-        y, _, _ = normalize_batch(y, None, inputs[2], **options)
-        torch.autograd.grad(y, inputs, dy)
+        y, _, _ = normalize_batch(y, None, bias, **options)
+        torch.autograd.grad(y, (x, weight, bias), dy)
 
     ours, theirs = compare(lambda: run(2), lambda: run(1), calls)
     name = str(dtype).removeprefix("torch.")

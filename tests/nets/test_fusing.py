@@ -236,6 +236,13 @@ def test_an_odd_last_row_that_is_pooled_counts(text):
     assert torch.allclose(module(images), plain(images), atol=1e-5)
 
 
+def test_a_join_in_the_place_of_another_does_what_it_does():
+    module, _, images = both(parse_net(NETS["residual"]))
+    before = module(images)
+    module.layers.add1 = torch.nn.Identity()
+    assert not torch.allclose(module(images), before, atol=1e-3)
+
+
 def test_a_layer_that_was_taken_out_is_not_run():
     module, plain, images = both(parse_net(NETS["pooled windows"]))
     for each in (module, plain):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -74,14 +75,19 @@ class FusedChain(nn.Sequential):
         if not self.fused or names[0] not in self.fusions:
             return None
         for fusion, built in zip(self.fusions[names[0]], self._built[names[0]], strict=True):
-            if tuple(names[: len(fusion.names)]) != fusion.names:
+            if tuple(names[: len(fusion.names)]) != fusion.names or not self._stands(fusion, built):
                 continue
-            layers = fusion.layers(self)
-            changed = any(now is not then for now, then in zip(layers, built, strict=True))
-            own = any("forward" in vars(layer) for layer in layers)
-            if not changed and not own and not has_listeners(layers) and fusion.can_run(self, x):
+            own = any("forward" in vars(layer) for layer in built)
+            if not own and not has_listeners(built) and fusion.can_run(self, x):
                 return fusion
         return None
+
+    def _stands(self, fusion: Fusion, built: list[nn.Module]) -> bool:
+        """Whether its layers are those that were built; what is in a join only if the join is."""
+        in_chain = zip(fusion.names, built, strict=False)
+        if any(self._modules[name] is not layer for name, layer in in_chain):
+            return False
+        return all(map(operator.is_, fusion.layers(self), built))
 
 
 def has_listeners(layers: Iterable[nn.Module]) -> bool:
