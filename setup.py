@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 NATIVE = Path("src/striate/kernels/native")
-UNITS = ("dispatch", "avx512_bf16", "avx512", "avx2", "scalar")
+UNITS = ("dispatch", "amx", "avx512_bf16", "avx512", "avx2", "scalar")
 
 setup(
     ext_modules=[

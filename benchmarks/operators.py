@@ -27,6 +27,7 @@ from provenance import write_result
 from striate.kernels import (
     convolve,
     keep_freed_memory,
+    multiplies_bf16,
     normalize_batch,
     processor,
     resize_image,
@@ -219,7 +220,7 @@ def main() -> None:
         "|---|---|---:|---:|---:|---:|---:|",
         *(
             convolution_line(*sizes, dtype, max(2, calls // 5))
-            for dtype in (kinds if processor() == "avx512_bf16" else kinds[:1])
+            for dtype in (kinds if multiplies_bf16() else kinds[:1])
             for sizes in CONVOLUTIONS
         ),
         "",
@@ -229,7 +230,7 @@ def main() -> None:
         "|---|---|---:|---:|---:|---:|",
         *(
             pooled_line(*sizes, dtype, max(2, calls // 5))
-            for dtype in (kinds if processor() == "avx512_bf16" else kinds[:1])
+            for dtype in (kinds if multiplies_bf16() else kinds[:1])
             for sizes in POOLED
         ),
         "",

@@ -5,7 +5,7 @@ import pytest
 from striate.kernels import load_library
 
 BEST = load_library().striate_processor() if load_library() else b""
-PROCESSORS = ("avx512_bf16", "avx512", "avx2", "scalar")
+PROCESSORS = ("amx", "avx512_bf16", "avx512", "avx2", "scalar")
 
 
 @pytest.fixture(params=PROCESSORS, scope="module")

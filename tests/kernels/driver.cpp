@@ -1,12 +1,14 @@
 // Calls every operator on memory of exactly the size that it may touch, for the sanitizers.
 //
-// Compiled with -DKERNELS=avx512_kernels and the like. With an argument, only batches are gathered,
-// into blocks that are a byte too small: the sanitizers have to find that.
+// Compiled with -DKERNELS=avx512_kernels and the like. With the argument "half", there are only
+// convolutions in bf16; with "too-small", batches are gathered into blocks that are a byte too small:
+// the sanitizers have to find that.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "dispatch.h"
@@ -243,11 +245,11 @@ void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, 
   calls++;
 }
 
-void call_winograds() {
+void call_winograds(const std::vector<bool>& halves) {
   for (int64_t channels : {1, 2, 24, 67})
     for (int64_t kernels : {1, 16, 70})
       for (int64_t pad : {0, 1, 2})
-        for (bool half : {false, true})
+        for (bool half : halves)
           for (const Shape& shape : {Shape{1, 1, 1, channels}, {2, 3, 4, channels},
                                      {3, 7, 5, channels}, {131, 4, 3, channels}})
             for (int32_t pool : {1, 2})
@@ -302,15 +304,17 @@ void call_gathers(int64_t missing) {
 
 }  // namespace
 
-int main(int count, char**) {
-  const bool too_small = count > 1;
-  if (!too_small) {
+int main(int count, char** arguments) {
+  const std::string what = count > 1 ? arguments[1] : "all";
+  if (what == "all") {
     call_norms();
     call_trunks();
     call_resizes();
-    call_winograds();
+    call_winograds({false, true});
+    call_gathers(0);
   }
-  call_gathers(too_small ? 1 : 0);
+  if (what == "half") call_winograds({true});
+  if (what == "too-small") call_gathers(1);
   std::printf("%lld calls\n", (long long)calls);
   return 0;
 }

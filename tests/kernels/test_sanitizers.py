@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import striate.kernels
-from striate.kernels import processor
+from striate.kernels import multiplies_bf16, processor
 
 NATIVE = Path(striate.kernels.__file__).parent / "native"
 DRIVER = Path(__file__).with_name("driver.cpp")
+EMULATED = f'-DTILE_INSTRUCTIONS="{Path(__file__).with_name("emulated_amx.h")}"'
 # As in setup.py, but not optimised: the checks would make that take a minute.
 FLAGS = (
     *("-std=c++17", "-O0", "-g0", "-fopenmp", "-ffp-contract=fast", "-fno-math-errno"),
@@ -27,14 +28,17 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory):
-    """The driver, with the operators for this processor: all kinds are of the same source."""
+    """The driver, with the operators for this processor; but for AMX, all are of one source."""
+    unit = processor() if processor() != "pytorch" else "scalar"
+    return compile_driver(unit, tmp_path_factory.mktemp("sanitizers") / "driver")
+
+
+def compile_driver(unit, program, *options):
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("there is no C++ compiler")
-    unit = processor() if processor() != "pytorch" else "scalar"
-    program = tmp_path_factory.mktemp("sanitizers") / "driver"
     sources = [str(NATIVE / f"{unit}.cpp"), str(DRIVER)]
-    command = [compiler, *FLAGS, f"-DKERNELS={unit}_kernels", f"-I{NATIVE}", *sources]
+    command = [compiler, *FLAGS, *options, f"-DKERNELS={unit}_kernels", f"-I{NATIVE}", *sources]
     command += ["-o", str(program)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode and "sanitize" in done.stderr:
@@ -53,6 +57,13 @@ def test_no_operator_leaves_its_memory_or_is_undefined(driver):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert int(done.stdout.split()[0]) > 1000
+
+
+@pytest.mark.skipif(not multiplies_bf16(), reason="this processor does not multiply bf16")
+def test_neither_does_amx(tmp_path):
+    done = run(compile_driver("amx", tmp_path / "driver", EMULATED), "half")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout.split()[0]) > 500
 
 
 def test_a_block_that_is_a_byte_too_small_is_found(driver):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from striate.kernels import can_convolve, convolve, load_library, winograd
+from striate.kernels import can_convolve, convolve, load_library, multiplies_bf16, winograd
 from striate.kernels import processor as running_processor
 
 pytestmark = pytest.mark.skipif(load_library() is None, reason="the operators are not compiled")
@@ -28,7 +28,7 @@ SHAPES = (  # N, C, K, H, W
 
 
 def takes(dtype):
-    return dtype == torch.float32 or running_processor() == "avx512_bf16"
+    return dtype == torch.float32 or multiplies_bf16()
 
 
 def tensors(shape, dtype=torch.float32, *, bias=True):
@@ -252,16 +252,13 @@ def test_what_is_not_faster_here_is_left_to_pytorch(monkeypatch):
     assert not can_convolve(x[:0])
     assert not can_convolve(x[0])
     with torch.autocast("cpu", torch.bfloat16):
-        monkeypatch.setattr(winograd, "processor", lambda: "avx512_bf16")
-        monkeypatch.setattr(winograd, "has_tiles", lambda: False)
+        monkeypatch.setattr(winograd, "multiplies_bf16", lambda: True)
         assert can_convolve(x)
         assert can_convolve(x.bfloat16())
         assert not can_convolve(x.double())
         with torch.autocast("cpu", torch.float16):
             assert not can_convolve(x)
-        monkeypatch.setattr(winograd, "has_tiles", lambda: True)
-        assert not can_convolve(x)
-        monkeypatch.setattr(winograd, "processor", lambda: "avx2")
+        monkeypatch.setattr(winograd, "multiplies_bf16", lambda: False)
         assert not can_convolve(x)
 
 

@@ -8,7 +8,7 @@ from striate.kernels.gather import (
     can_gather,
     gather_images,
 )
-from striate.kernels.library import load_library, processor
+from striate.kernels.library import load_library, multiplies_bf16, processor
 from striate.kernels.memory import keep_freed_memory
 from striate.kernels.norm import normalize_batch, scale_and_activate
 from striate.kernels.resize import Box, can_resize, resize_image
@@ -35,6 +35,7 @@ __all__ = [
     "gather_images",
     "keep_freed_memory",
     "load_library",
+    "multiplies_bf16",
     "normalize_batch",
     "processor",
     "resize_image",

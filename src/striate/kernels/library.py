@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch  # noqa: F401 - its OpenMP runtime has to be there first
 
-VERSION = 6  # of the C interface, as in native/dispatch.cpp
+VERSION = 7  # of the C interface, as in native/dispatch.cpp
 
 
 @functools.cache
@@ -42,12 +42,15 @@ def _load(path: Path) -> ctypes.CDLL | None:
 
 
 def processor() -> str:
-    """Whose operators run: "avx512_bf16", "avx512", "avx2", "scalar"; "pytorch" for none."""
+    """Whose operators run.
+
+    Returns:
+        "amx", "avx512_bf16", "avx512", "avx2" or "scalar"; "pytorch" for none.
+    """
     library = load_library()
     return library.striate_processor().decode() if library else "pytorch"
 
 
-def has_tiles() -> bool:
-    """Whether the processor multiplies tiles of bf16 (AMX), as PyTorch's convolutions then do."""
-    library = load_library()
-    return library is not None and bool(library.striate_has_tiles())
+def multiplies_bf16() -> bool:
+    """Whether the operators that run multiply bf16."""
+    return processor() in {"amx", "avx512_bf16"}

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.kernels.library import has_tiles, load_library, processor
+from striate.kernels.library import load_library, multiplies_bf16, processor
 from striate.kernels.operator import operator
 from striate.kernels.volumes import in_order_of, new_volume
 
@@ -46,8 +46,7 @@ class _Winograd(ctypes.Structure):
 def can_convolve(x: Tensor) -> bool:
     """Whether this volume is convolved here: where that is faster than PyTorch.
 
-    In fp32 with AVX2 or more; under autocast to bf16 on processors that multiply bf16 in vectors
-    but not in tiles (AMX), which are faster still.
+    In fp32 with AVX2 or more; under autocast to bf16 on processors that multiply bf16.
     """
     if x.device.type != "cpu" or x.dim() != 4 or x.numel() == 0:
         return False
@@ -56,8 +55,7 @@ def can_convolve(x: Tensor) -> bool:
     return (
         x.dtype in {torch.float32, torch.bfloat16}
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and processor() == "avx512_bf16"
-        and not has_tiles()
+        and multiplies_bf16()
     )
 
 
@@ -100,7 +98,8 @@ def _check(x: Tensor, weight: Tensor, padding: int, pool: int) -> None:
         raise ValueError(f"no pooling by {pool} on {tuple(x.shape)} with padding {padding}")
     if x.numel() == 0:
         raise ValueError(f"no values in {tuple(x.shape)}")
-    if x.dtype != torch.float32 and (x.dtype, processor()) != (torch.bfloat16, "avx512_bf16"):
+    takes_bf16 = x.dtype == torch.bfloat16 and multiplies_bf16()
+    if x.dtype != torch.float32 and not takes_bf16:
         raise ValueError(f"{x.dtype} on {processor()}")
 
 

@@ -5,11 +5,16 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace {
 
 const Kernels* const best_first[] = {
 #if defined(__x86_64__)
+    &amx_kernels,
     &avx512_bf16_kernels,
     &avx512_kernels,
     &avx2_kernels,
@@ -17,26 +22,33 @@ const Kernels* const best_first[] = {
     &scalar_kernels,
 };
 
+// Whether the processor multiplies tiles of bf16, and Linux lets this process use their registers,
+// for which a process has to ask ("Using XSTATE features in user space applications").
+bool has_tiles() {
+#if defined(__x86_64__) && defined(__linux__)
+  constexpr unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24;
+  constexpr int ask = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  return (d & amx_bf16) && (d & amx_tile) && syscall(SYS_arch_prctl, ask, tile_data) == 0;
+#else
+  return false;
+#endif
+}
+
 bool runs_here(const Kernels* kernels) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  if (kernels == &avx512_bf16_kernels) return avx512 && __builtin_cpu_supports("avx512bf16");
+  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  if (kernels == &amx_kernels) return bf16 && has_tiles();
+  if (kernels == &avx512_bf16_kernels) return bf16;
   if (kernels == &avx512_kernels) return avx512;
   if (kernels == &avx2_kernels)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
   return true;
-}
-
-bool finds_tiles() {
-#if defined(__x86_64__)
-  constexpr unsigned amx_bf16 = 1u << 22;
-  unsigned a, b, c, d;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) return (d & amx_bf16) != 0;
-#endif
-  return false;
 }
 
 const Kernels* choose() {
@@ -51,14 +63,9 @@ const Kernels* chosen = choose();
 
 extern "C" {
 
-int32_t striate_version(void) { return 6; }
+int32_t striate_version(void) { return 7; }
 
 const char* striate_processor(void) { return chosen->name; }
-
-int32_t striate_has_tiles(void) {
-  static const bool has_tiles = finds_tiles();  // asking a virtual processor takes long
-  return has_tiles;
-}
 
 int32_t striate_use_processor(const char* name) {
   for (const Kernels* kernels : best_first) {

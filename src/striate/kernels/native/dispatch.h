@@ -21,4 +21,5 @@ struct Kernels {
                          int64_t* gradient);
 };
 
-extern const Kernels avx512_bf16_kernels, avx512_kernels, avx2_kernels, scalar_kernels;
+extern const Kernels amx_kernels, avx512_bf16_kernels, avx512_kernels, avx2_kernels,
+    scalar_kernels;

@@ -138,7 +138,7 @@ void striate_trunk_back(const StriateTrunk* job);
 typedef struct {
   int64_t images, height, width, channels;  // of x
   int64_t kernels, pad;                     // zeros on every side, 0 to 2
-  int32_t half;    // 1: volumes are bf16, which only "avx512_bf16" takes
+  int32_t half;    // 1: volumes are bf16, which only "amx" and "avx512_bf16" take
   int32_t turned;  // 1: the weights of the way back, from the channels of y to those of x
   int32_t pool;    // 2: y and dy, or turned x, hold the largest of every 2x2 (an odd last row or
                    // column is left out), else 1; height and width are those of the whole
@@ -163,10 +163,8 @@ void striate_winograd(const StriateWinograd* job);
 // x, dy, places -> weight_gradient
 void striate_winograd_weights(const StriateWinograd* job);
 
-// Which code runs: "avx512_bf16", "avx512", "avx2" or "scalar"; the best that the processor has.
+// Which code runs: "amx", "avx512_bf16", "avx512", "avx2" or "scalar"; the best that the processor has.
 const char* striate_processor(void);
-// 1 if the processor multiplies tiles of bf16 (AMX), which PyTorch's convolutions use.
-int32_t striate_has_tiles(void);
 // Another one, for tests: 0 if this processor lacks it, else 1.
 int32_t striate_use_processor(const char* name);
 // Of this interface; Python refuses a library of another version.

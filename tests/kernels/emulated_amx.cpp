@@ -1,0 +1,13 @@
+// The convolutions of the kernels for AMX, whose instructions are emulated, as a library.
+#include "dispatch.h"
+
+extern "C" {
+void striate_winograd_sizes(const StriateWinograd* job, int64_t* panels, int64_t* forward,
+                            int64_t* gradient) {
+  amx_kernels.winograd_sizes(*job, panels, forward, gradient);
+}
+void striate_winograd(const StriateWinograd* job) { amx_kernels.winograd(WINOGRAD_FORWARD, *job); }
+void striate_winograd_weights(const StriateWinograd* job) {
+  amx_kernels.winograd(WINOGRAD_WEIGHTS, *job);
+}
+}
