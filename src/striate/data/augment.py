@@ -79,10 +79,7 @@ def gather_augmented(
     images: NDArray[np.uint8], augment: Augmentation, draws: Draws
 ) -> NDArray[np.uint8]:
     """Gather a batch from uint8 (N, H, W, C), mirrored and translated: uint8 (B, H, W, C)."""
-    if not augment.moves:
-        return gather(images, draws.index)
-    rows, columns = source_places(augment, draws, (images.shape[1], images.shape[2]))
-    return gather(images, draws.index, rows, columns)
+    return gather(images, draws.index, *source_places(augment, draws, images.shape[1:3]))
 
 
 def augment_tensor(
@@ -139,9 +136,11 @@ def shifts(augment: Augmentation, draws: Draws) -> tuple[NDArray[np.int64], NDAr
 
 
 def source_places(
-    augment: Augmentation, draws: Draws, size: tuple[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Say from which row and column each pixel comes: int64 (B, H) and (B, W)."""
+    augment: Augmentation, draws: Draws, size: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | tuple[()]:
+    """Say from which row and column each pixel comes: int64 (B, H) and (B, W); () for its own."""
+    if not augment.moves:
+        return ()
     h, w = size
     down, right = shifts(augment, draws)
     rows = reflect(np.arange(h) + down[:, None], h)

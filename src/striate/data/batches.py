@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.data.augment import Augmentation, augment_tensor, gather_augmented
+from striate.data.augment import Augmentation, augment_tensor, gather_augmented, source_places
 from striate.data.fused import FusedGather, can_fuse_batches
 from striate.data.memory import Reader
 from striate.data.normalise import check_statistics
 from striate.data.random import Draws, ordering
+from striate.data.resident import ResidentImages, can_reside, send
 from striate.errors import DataError, UsageError
 
 
@@ -55,7 +57,8 @@ class Batches:
         augment: What is done to the images each time they are seen.
         rank: Which slice of every batch this process sees, from 0 ...
         world: ... of how many; their sizes differ by at most one.
-        device: Where the batches go. The pixels travel as uint8, and are worked on there.
+        device: Where the batches go. Pixels are worked on there; they travel as uint8, once where
+            a GPU has room for all of them, else with every batch.
         dtype: The floating type of the images.
         kernels: Whether a compiled operator may do the work, where it can; the numbers are the
             same, but for rounding where images are cropped or turned.
@@ -123,7 +126,7 @@ class Batches:
     def _make(self, draws: Draws) -> Batch:
         return Batch(
             images=self._gather(draws),
-            labels=self._send(torch.from_numpy(self.labels[draws.index])),
+            labels=send(torch.from_numpy(self.labels[draws.index]), self.device),
             indices=torch.from_numpy(draws.index),
         )
 
@@ -137,20 +140,29 @@ class Batches:
         return self._gather_step_by_step
 
     def _gather_step_by_step(self, draws: Draws) -> Tensor:
+        pixels = self._take_resident(draws) if self._resident else self._take_and_send(draws)
+        images = augment_tensor(pixels, self.augment, draws, mean=self.mean, std=self.std)
+        return images.to(self.dtype)
+
+    @cached_property
+    def _resident(self) -> ResidentImages | None:
+        size = len(self.indices) * self.images[0].nbytes
+        if not can_reside(self.device, size):
+            return None
+        return ResidentImages(self._reader, self.indices, self.device)
+
+    def _take_resident(self, draws: Draws) -> Tensor:
+        assert self._resident is not None
+        places = source_places(self.augment, draws, self.images.shape[1:3])
+        return self._resident.take(draws.index, *places)
+
+    def _take_and_send(self, draws: Draws) -> Tensor:
         gathered = [
             gather_augmented(self.images, self.augment, replace(draws, index=part))
             for part in self._reader.portions(draws.index)
         ]
         whole = gathered[0] if len(gathered) == 1 else np.concatenate(gathered)
-        pixels = self._send(torch.from_numpy(whole))
-        images = augment_tensor(pixels, self.augment, draws, mean=self.mean, std=self.std)
-        return images.to(self.dtype)
-
-    def _send(self, tensor: Tensor) -> Tensor:
-        """Copy to the device without waiting, which needs memory that stays in place."""
-        if self.device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True)
+        return send(torch.from_numpy(whole), self.device)
 
     def _check_arrays(self) -> None:
         count = len(self.images)
