@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from arms import Arm, alternate, running
+from arms import Arm, alternate, limits, running
 from provenance import write_result
 
 BATCH, QUICK_BATCH = 64, 16
@@ -64,8 +64,7 @@ class Point:
         """The process that trains."""
         settings = {"batch_size": batch, "precision": "fp32", "optimizer.lr": 0.001}
         chosen = ("--net", self.net, "--recipe", "lecture", "--settings", json.dumps(settings))
-        environment = {"OMP_NUM_THREADS": str(self.threads)}
-        return Arm(name, "striate_arm.py", (arrays, *chosen), environment=environment)
+        return Arm(name, "striate_arm.py", (arrays, *chosen), environment=limits(self.threads))
 
 
 AXES = {
