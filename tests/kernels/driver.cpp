@@ -1,7 +1,7 @@
 // Calls every operator on memory of exactly the size that it may touch, for the sanitizers.
 //
 // Compiled with -DKERNELS=avx512_kernels and the like. With the argument "half", there are only
-// convolutions in bf16; with "too-small", batches are gathered into blocks that are a byte too small:
+// what multiplies in bf16; with "too-small", batches are gathered into blocks that are a byte too small:
 // the sanitizers have to find that.
 #include <cstdint>
 #include <cstdio>
@@ -256,6 +256,26 @@ void call_winograds(const std::vector<bool>& halves) {
               call_winograd(shape, kernels, pad, half, 1 + int32_t(channels + kernels) % 3, pool);
 }
 
+void call_muon(int64_t rows, int64_t columns, bool half, int32_t threads) {
+  StriateMuon job = {rows, columns, half, 3, threads, 3.4f, -4.8f, 2.0f, 0.6f, 0.1f};
+  Block weight = volume(rows * columns, false), held = volume(rows * columns, false);
+  Block gradient = volume(rows * columns, false);
+  job.weight = weight.as<float>(), job.held = held.as<float>();
+  job.gradient = gradient.as<float>();
+  const int64_t words = KERNELS.muon_words(job);
+  if (!words) return;  // this processor does not multiply bf16
+  Block work(words * 4);
+  job.work = work.as<void>();
+  KERNELS.muon(job);
+  calls++;
+}
+
+void call_muons(const std::vector<bool>& halves) {
+  for (int64_t rows : {1, 16, 31, 70})
+    for (int64_t columns : {1, 25, 64, 130})
+      for (bool half : halves) call_muon(rows, columns, half, 1 + int32_t(rows + columns) % 3);
+}
+
 void call_resizes() {
   for (int64_t channels : {1, 3})
     for (int64_t height : {1, 5, 40})
@@ -311,9 +331,13 @@ int main(int count, char** arguments) {
     call_trunks();
     call_resizes();
     call_winograds({false, true});
+    call_muons({false, true});
     call_gathers(0);
   }
-  if (what == "half") call_winograds({true});
+  if (what == "half") {
+    call_winograds({true});
+    call_muons({true});
+  }
   if (what == "too-small") call_gathers(1);
   std::printf("%lld calls\n", (long long)calls);
   return 0;

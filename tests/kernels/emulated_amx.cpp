@@ -1,4 +1,4 @@
-// The convolutions of the kernels for AMX, whose instructions are emulated, as a library.
+// What multiplies by AMX, whose instructions are emulated, as a library.
 #include "dispatch.h"
 
 extern "C" {
@@ -10,4 +10,6 @@ void striate_winograd(const StriateWinograd* job) { amx_kernels.winograd(WINOGRA
 void striate_winograd_weights(const StriateWinograd* job) {
   amx_kernels.winograd(WINOGRAD_WEIGHTS, *job);
 }
+int64_t striate_muon_words(const StriateMuon* job) { return amx_kernels.muon_words(*job); }
+void striate_muon(const StriateMuon* job) { amx_kernels.muon(*job); }
 }

@@ -11,10 +11,11 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.kernels import test_muon
 from tests.kernels.test_sanitizers import EMULATED, NATIVE
 from tests.kernels.test_winograd import SHAPES, check, run, tensors
 
-from striate.kernels import load_library, multiplies_bf16, winograd
+from striate.kernels import load_library, multiplies_bf16, muon, winograd
 
 NANS = 0x7FC07FC0  # in fp32 and twice in bf16: a result shows what was read before it was written
 FLAGS = (
@@ -44,7 +45,9 @@ def emulated_library(tmp_path_factory):
 @pytest.fixture(scope="module")
 def by_amx(emulated_library):
     with pytest.MonkeyPatch.context() as patch:
+        emulated_library.striate_muon_words.restype = ctypes.c_int64
         patch.setattr(winograd, "load_library", lambda: emulated_library)
+        patch.setattr(muon, "load_library", lambda: emulated_library)
         patch.setattr(
             winograd, "_words", lambda count: torch.full((count,), NANS, dtype=torch.int32)
         )
@@ -97,3 +100,9 @@ def test_it_gives_what_vectors_give_but_for_the_order_of_sums(by_amx, monkeypatc
     for tile, vector in zip(by_tiles, by_vectors, strict=True):
         apart = (tile.float() - vector.float()).norm() / vector.float().norm()
         assert apart < 1e-3  # bf16 rounds to one part in 512
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (25, 16), (64, 24, 3, 3), (70, 130), (260, 96)])
+def test_muon_steps_by_amx(by_amx, shape):
+    torch.manual_seed(0)
+    test_muon.check(test_muon.tensors(shape), torch.bfloat16)

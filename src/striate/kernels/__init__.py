@@ -10,6 +10,7 @@ from striate.kernels.gather import (
 )
 from striate.kernels.library import load_library, multiplies_bf16, processor
 from striate.kernels.memory import keep_freed_memory
+from striate.kernels.muon import can_step_muon, step_muon
 from striate.kernels.norm import normalize_batch, scale_and_activate
 from striate.kernels.resize import Box, can_resize, resize_image
 from striate.kernels.shift import shift_and_activate
@@ -31,6 +32,7 @@ __all__ = [
     "can_gather",
     "can_resize",
     "can_run_trunk",
+    "can_step_muon",
     "convolve",
     "gather_images",
     "keep_freed_memory",
@@ -42,4 +44,5 @@ __all__ = [
     "run_trunk",
     "scale_and_activate",
     "shift_and_activate",
+    "step_muon",
 ]

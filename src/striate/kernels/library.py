@@ -38,6 +38,7 @@ def _load(path: Path) -> ctypes.CDLL | None:
     except OSError:
         return None
     library.striate_processor.restype = ctypes.c_char_p
+    library.striate_muon_words.restype = ctypes.c_int64
     return library if library.striate_version() == VERSION else None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from striate.kernels import can_step_muon, step_muon
 from striate.nets.layers import LocallyConnected
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steep at 0, so that few steps suffice
@@ -44,6 +45,14 @@ class Filters:
             return cls(weight, layer.groups, pace=pace)
         matrices = len(weight) * layer.groups if isinstance(layer, LocallyConnected) else 1
         return cls(weight, matrices, pace=pace)
+
+    def is_one_matrix(self) -> bool:
+        """Whether the weight is one matrix whose rows lie in memory one after the other."""
+        weight = self.weight
+        dense = weight.is_contiguous() or (
+            weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+        )
+        return self.groups == 1 and not self.transposed and weight.dim() != 3 and dense
 
     def matrices(self, tensor: Tensor) -> Tensor:
         """View or copy a tensor like the weight as (G, outputs, inputs)."""
@@ -82,15 +91,24 @@ class Muon:
         lr: The step's size relative to the weights, at factor 1.
         momentum: b.
         dtype: Of the Newton-Schulz products; bf16 where it is fast.
+        kernels: Whether a compiled operator may do it, where it can; the numbers are the same, but
+            for rounding.
     """
 
     def __init__(
-        self, filters: Sequence[Filters], *, lr: float, momentum: float, dtype: torch.dtype
+        self,
+        filters: Sequence[Filters],
+        *,
+        lr: float,
+        momentum: float,
+        dtype: torch.dtype,
+        kernels: bool = True,
     ) -> None:
         self.lr = lr
         self.momentum = momentum
         self._filters = filters
         self._dtype = dtype
+        self._kernels = kernels
         self._held = [torch.zeros_like(bank.weight) for bank in filters]
 
     @torch.no_grad()
@@ -100,13 +118,29 @@ class Muon:
             gradient = bank.weight.grad
             if gradient is None:
                 continue
-            held.mul_(self.momentum).add_(gradient)
-            update = bank.matrices(gradient.add(held, alpha=self.momentum))
-            step = orthogonalise(update, self._dtype).to(held.dtype)
-            weights = bank.matrices(bank.weight)
-            moved = weights * (weights.shape[1] ** 0.5 / _norm(weights).clamp_min(SMALLEST))
-            moved.sub_(step, alpha=self.lr * factor * bank.pace)
-            bank.weight.copy_(bank.restore(moved))
+            rate = self.lr * factor * bank.pace
+            if self._kernels and bank.is_one_matrix() and can_step_muon(bank.weight, self._dtype):
+                step_muon(
+                    bank.weight,
+                    held,
+                    gradient,
+                    coefficients=COEFFICIENTS,
+                    steps=ITERATIONS,
+                    momentum=self.momentum,
+                    rate=rate,
+                    dtype=self._dtype,
+                )
+            else:
+                self._step_by_step(bank, held, gradient, rate)
+
+    def _step_by_step(self, bank: Filters, held: Tensor, gradient: Tensor, rate: float) -> None:
+        held.mul_(self.momentum).add_(gradient)
+        update = bank.matrices(gradient.add(held, alpha=self.momentum))
+        step = orthogonalise(update, self._dtype).to(held.dtype)
+        weights = bank.matrices(bank.weight)
+        moved = weights * (weights.shape[1] ** 0.5 / _norm(weights).clamp_min(SMALLEST))
+        moved.sub_(step, alpha=rate)
+        bank.weight.copy_(bank.restore(moved))
 
     @property
     def memory(self) -> dict[nn.Parameter, dict[str, Tensor]]:

@@ -152,6 +152,7 @@ def make_optimizers(
     batch_size: int,
     precision: str = "fp32",
     body_rate: float = 1.0,
+    kernels: bool = True,
 ) -> Optimizers:
     """The optimisers that a recipe names, for the parameters of a net that have a gradient.
 
@@ -190,6 +191,7 @@ def make_optimizers(
         batch_size: B.
         precision: "fp32" or "bf16", for Muon's matrix products.
         body_rate: Multiplies the rates of all layers but the head.
+        kernels: Whether Muon may use its compiled operator.
     """
     if optimizer.name != "muon":
         sides = _plain_groups(module, optimizer, body_rate)
@@ -203,7 +205,7 @@ def make_optimizers(
         fused=_runs_fused(groups),
     )
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    muon = Muon(filters, lr=optimizer.lr, momentum=optimizer.momentum, dtype=dtype)
+    muon = Muon(filters, lr=optimizer.lr, momentum=optimizer.momentum, dtype=dtype, kernels=kernels)
     return Optimizers(module, side, muon)
 
 

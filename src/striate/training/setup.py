@@ -204,6 +204,7 @@ def _fresh_state(
             batch_size=int(recipe.batch_size),
             precision=plan.precision,
             body_rate=1.0 if plan.start is None else recipe.transfer.rate,
+            kernels=recipe.kernels == "on",
         ),
         average=make_average(recipe.average, module),
         patience=Patience(recipe.stop.patience),

@@ -99,4 +99,7 @@ void striate_winograd(const StriateWinograd* job) { chosen->winograd(WINOGRAD_FO
 void striate_winograd_weights(const StriateWinograd* job) {
   chosen->winograd(WINOGRAD_WEIGHTS, *job);
 }
+
+int64_t striate_muon_words(const StriateMuon* job) { return chosen->muon_words(*job); }
+void striate_muon(const StriateMuon* job) { chosen->muon(*job); }
 }

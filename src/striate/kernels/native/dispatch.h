@@ -19,6 +19,8 @@ struct Kernels {
   void (*winograd)(WinogradStep step, const StriateWinograd& job);
   void (*winograd_sizes)(const StriateWinograd& job, int64_t* panels, int64_t* forward,
                          int64_t* gradient);
+  void (*muon)(const StriateMuon& job);
+  int64_t (*muon_words)(const StriateMuon& job);
 };
 
 extern const Kernels amx_kernels, avx512_bf16_kernels, avx512_kernels, avx2_kernels,

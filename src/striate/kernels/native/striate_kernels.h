@@ -163,6 +163,25 @@ void striate_winograd(const StriateWinograd* job);
 // x, dy, places -> weight_gradient
 void striate_winograd_weights(const StriateWinograd* job);
 
+// A step of Muon for a matrix of weights, one row for each output:
+//   held = factor * held + gradient;  u = gradient + factor * held
+//   weight = weight * sqrt(rows) / |weight| - rate * (near the orthogonal matrix next to u)
+typedef struct {
+  int64_t rows, columns;
+  int32_t half;   // 1: the two products with u are those of bf16, which only "amx" and "avx512_bf16" do
+  int32_t steps;  // of the Newton-Schulz iteration x <- (a + b x x' + c x x' x x') x, from u / |u|
+  int32_t threads;
+  float a, b, c, factor, rate;
+  float* weight;
+  float* held;
+  const float* gradient;
+  void* work;
+} StriateMuon;
+
+// The words of `work`; 0 where it does not run.
+int64_t striate_muon_words(const StriateMuon* job);
+void striate_muon(const StriateMuon* job);
+
 // Which code runs: "amx", "avx512_bf16", "avx512", "avx2" or "scalar"; the best that the processor has.
 const char* striate_processor(void);
 // Another one, for tests: 0 if this processor lacks it, else 1.
