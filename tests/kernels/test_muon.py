@@ -24,7 +24,7 @@ SHAPES = (
     (70, 130),
     (260, 96),
 )
-# Of the norm of the step. bf16 rounds to one part in 256 at most, the factors and a single value so.
+# Of the norm of the step. bf16 rounds to one part in 256 at most, as both factors of one value.
 TOLERANCE = {torch.float32: 5e-6, torch.bfloat16: 1e-2}
 
 
