@@ -1,4 +1,4 @@
-"""Where compiled operators pay: the fused norm, convolutions of 3x3, the scaling of photos.
+"""Where compiled operators pay: norms, convolutions of 3x3, steps of Muon, the scaling of photos.
 
     python benchmarks/operators.py [--quick]
 
@@ -6,9 +6,10 @@ First batch norm with ReLU, as one operator and as PyTorch's two, in training (f
 and without gradients, for volumes on both sides of the bounds in `striate.nets.fusing`. Then
 convolutions of 3x3 forward and back, by minimal filtering and by PyTorch, in fp32 and, where the
 processor multiplies it, in bf16; and those with a max pooling, a batch norm and a GELU behind them,
-where the pooling is one operator with the convolution or with the norm. Then a photo of 500x375
-pixels to squares, by the compiled operator and by Pillow. The two arms take turns, call by call;
-each figure is a median. About three minutes.
+where the pooling is one operator with the convolution or with the norm. Then a step of Muon for one
+layer's weights, by the compiled operator and by PyTorch's. Then a photo of 500x375 pixels to
+squares, by the compiled operator and by Pillow. The two arms take turns, call by call; each figure
+is a median. About three minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,6 +35,7 @@ from striate.kernels import (
     resize_image,
     scale_and_activate,
 )
+from striate.kernels.muon import MOST_ROWS
 from striate.nets.fusing import (
     FEWEST_CHANNELS,
     FEWEST_PIXELS,
@@ -40,6 +43,7 @@ from striate.nets.fusing import (
     FEWEST_WITHOUT_GRADIENTS,
     WEIGHTS_A_PIXEL,
 )
+from striate.training.muon import Filters, Muon
 
 SHAPES = ((1, 16, 32), (8, 64, 16), (16, 64, 16), (32, 16, 32), (32, 64, 32), (128, 64, 32))
 CONVOLUTIONS = (  # images, channels, kernels, side
@@ -57,6 +61,7 @@ CONVOLUTIONS = (  # images, channels, kernels, side
 )
 POOLED = ((256, 24, 64, 31), (256, 64, 256, 15), (256, 256, 256, 7), (64, 128, 128, 16))
 SIDES = (64, 128, 224)
+MATRICES = ((16, 25), (32, 400), (128, 512), (64, 216), (256, 576), (256, 2304), (512, 4608))
 PHOTO = (375, 500)
 FIRST_CALLS = 5
 EPSILON, MOMENTUM = 1e-5, 0.1
@@ -175,6 +180,19 @@ def pooled_line(
     return f"| {name} | {size} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f} |"
 
 
+def muon_line(rows: int, columns: int, dtype: torch.dtype, calls: int) -> str:
+    """A row for the weights of a layer, a matrix with one row for each output."""
+    arms = []
+    for kernels in (True, False):
+        weight = torch.nn.Parameter(torch.randn(rows, columns))
+        weight.grad = torch.randn(rows, columns)
+        muon = Muon([Filters(weight)], lr=0.1, momentum=0.6, dtype=dtype, kernels=kernels)
+        arms.append(partial(muon.step, 1.0))
+    ours, theirs = compare(*arms, calls)
+    name = str(dtype).removeprefix("torch.")
+    return f"| {name} | {rows}x{columns} | {ours:.3f} | {theirs:.3f} | {theirs / ours:.2f} |"
+
+
 def scaling_line(side: int, calls: int) -> str:
     """A row for photos to squares of that side."""
     pixels = np.random.default_rng(0).integers(0, 256, (*PHOTO, 3), dtype=np.uint8)
@@ -232,6 +250,18 @@ def main() -> None:
             pooled_line(*sizes, dtype, max(2, calls // 5))
             for dtype in (kinds if multiplies_bf16() else kinds[:1])
             for sizes in POOLED
+        ),
+        "",
+        "## A step of Muon",
+        "",
+        f"Matrices whose shorter side is more than {MOST_ROWS} are left to PyTorch.",
+        "",
+        "| type of the products | matrix | compiled | PyTorch | ratio |",
+        "|---|---|---:|---:|---:|",
+        *(
+            muon_line(*shape, dtype, max(2, calls // 5))
+            for dtype in (kinds if multiplies_bf16() else kinds[:1])
+            for shape in MATRICES
         ),
         "",
         f"## A photo of {PHOTO[1]}x{PHOTO[0]} pixels to a square",

@@ -82,10 +82,12 @@ def test_channels_last_filters_are_read_without_a_copy():
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_two_steps_are_those_of_the_formula(memory_format):
+@pytest.mark.parametrize("kernels", [True, False])
+def test_two_steps_are_those_of_the_formula(memory_format, kernels):
     generator = torch.Generator().manual_seed(0)
     layer = nn.Conv2d(3, 4, 3).to(memory_format=memory_format)
-    muon = Muon([Filters.of(layer, layer.weight)], lr=0.2, momentum=0.6, dtype=torch.float32)
+    options = {"lr": 0.2, "momentum": 0.6, "dtype": torch.float32, "kernels": kernels}
+    muon = Muon([Filters.of(layer, layer.weight)], **options)
     weight = layer.weight.detach().flatten(1).double()
     buffer = torch.zeros_like(weight)
     for factor in (1.0, 0.5):
@@ -101,6 +103,19 @@ def test_two_steps_are_those_of_the_formula(memory_format):
             layer.weight.detach().flatten(1).double(), weight, atol=1e-5, rtol=1e-5
         )
     assert layer.weight.is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: str(layer)[:40])
+def test_compiled_or_not_every_layer_moves_alike(layer):
+    torch.manual_seed(0)
+    start, gradient = layer.weight.detach().clone(), torch.randn_like(layer.weight)
+    moved = []
+    for kernels in (True, False):
+        bank = replace(Filters.of(layer, layer.weight), weight=nn.Parameter(start.clone()))
+        bank.weight.grad = gradient
+        Muon([bank], lr=0.2, momentum=0.6, dtype=torch.float32, kernels=kernels).step(1.0)
+        moved.append(bank.weight.detach())
+    torch.testing.assert_close(*moved, atol=1e-5, rtol=1e-5)
 
 
 def test_filters_have_a_pace_of_their_own():
