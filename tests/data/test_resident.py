@@ -51,18 +51,12 @@ def test_batches_are_those_of_images_that_travel(resident_on_cpu, monkeypatch, a
     assert all(map(same, of_residents, travelled))
 
 
-def test_the_images_are_copied_once(resident_on_cpu, monkeypatch):
-    copies = []
-    monkeypatch.setattr(
-        batches_module,
-        "ResidentImages",
-        lambda *given: copies.append(given) or ResidentImages(*given),
-    )
-    batches = make(kernels=False)
-    assert not copies
-    for epoch in range(2):
-        list(batches.epoch(epoch))
-    assert len(copies) == 1
+def test_once_copied_the_array_is_not_read_again(resident_on_cpu):
+    images = IMAGES.copy()
+    batches = make(images=images, kernels=False)
+    expected = list(batches.epoch(1))
+    images[:] = 0
+    assert all(map(same, batches.epoch(1), expected))
 
 
 def test_on_the_cpu_they_stay_where_they_are():
@@ -74,5 +68,5 @@ def test_on_the_cpu_they_stay_where_they_are():
 def test_a_gpu_takes_what_leaves_it_room():
     gpu = torch.device("cuda")
     free, _ = torch.cuda.mem_get_info(gpu)
-    assert can_reside(gpu, free // 8)
+    assert can_reside(gpu, free // 16)
     assert not can_reside(gpu, free // 2)

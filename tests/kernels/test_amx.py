@@ -42,15 +42,17 @@ def emulated_library(tmp_path_factory):
     return ctypes.CDLL(str(library))
 
 
+def words_of_nans(count):
+    return torch.full((count,), NANS, dtype=torch.int32)
+
+
 @pytest.fixture(scope="module")
 def by_amx(emulated_library):
     with pytest.MonkeyPatch.context() as patch:
         emulated_library.striate_muon_words.restype = ctypes.c_int64
-        patch.setattr(winograd, "load_library", lambda: emulated_library)
-        patch.setattr(muon, "load_library", lambda: emulated_library)
-        patch.setattr(
-            winograd, "_words", lambda count: torch.full((count,), NANS, dtype=torch.int32)
-        )
+        for module in (winograd, muon):
+            patch.setattr(module, "load_library", lambda: emulated_library)
+            patch.setattr(module, "words", words_of_nans)
         yield
 
 
@@ -79,12 +81,14 @@ def test_any_size(by_amx, shape, padding, pool, bias):
 
 def test_the_same_bits_with_any_number_of_threads(by_amx):
     given_tensors = tensors((30, 48, 80, 9, 11), torch.bfloat16)
+    matrices = test_muon.tensors((130, 300))
     threads = torch.get_num_threads()
     try:
         results = []
         for count in (1, 2, 3, 7):
             torch.set_num_threads(count)
-            results.append(run(*given_tensors, pool=2))
+            moved = test_muon.run(*matrices, torch.bfloat16)
+            results.append([*run(*given_tensors, pool=2), *moved])
     finally:
         torch.set_num_threads(threads)
     for others in results[1:]:

@@ -90,6 +90,7 @@ def test_the_recipe_says_whether_compiled_operators_may_run(kernels, used, prepa
         task.initialize(state, start)
         chains = [part for part in state.module.modules() if isinstance(part, FusedChain)]
         assert [chain.fused for chain in chains] == [used] * len(chains) != []
+        assert state.optimizers._muon.kernels == used
 
 
 def test_class_weights_follow_the_training_images(prepared, split_data):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -83,6 +82,7 @@ class Batches:
     dtype: torch.dtype = torch.float32
     kernels: bool = True
     _reader: Reader = field(init=False, repr=False)
+    _resident: ResidentImages | None = field(init=False, repr=False)
     _gather: Callable[[Draws], Tensor] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -96,6 +96,7 @@ class Batches:
         # A memory map becomes the plain array over the same memory, which is quicker to index.
         object.__setattr__(self, "images", np.ascontiguousarray(self.images))
         object.__setattr__(self, "_reader", Reader(self.images))
+        object.__setattr__(self, "_resident", self._send_once())
         object.__setattr__(self, "_gather", self._choose_gather())
 
     @property
@@ -108,7 +109,7 @@ class Batches:
         order = ordering(self.seed, epoch, self.indices)
         for step in range(start, self.steps):
             batch = self._make(Draws(self.seed, epoch, self._share(order, step)))
-            if step + 1 < self.steps:
+            if step + 1 < self.steps and self._resident is None:
                 self._reader.expect(self._share(order, step + 1))
             yield batch
 
@@ -144,8 +145,7 @@ class Batches:
         images = augment_tensor(pixels, self.augment, draws, mean=self.mean, std=self.std)
         return images.to(self.dtype)
 
-    @cached_property
-    def _resident(self) -> ResidentImages | None:
+    def _send_once(self) -> ResidentImages | None:
         size = len(self.indices) * self.images[0].nbytes
         if not can_reside(self.device, size):
             return None

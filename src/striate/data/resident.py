@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.data.memory import Reader
+from striate.data.memory import Reader, release_pages
 
-FREE_PART = 4  # they take at most one part in this many of the GPU's free memory
+FREE_PART = 10  # they take at most one part in this many of the GPU's free memory
 AT_ONCE = 1 << 26  # bytes sent together
 
 
@@ -38,6 +38,7 @@ class ResidentImages:
         for start in range(0, len(indices), together):
             part = reader.take(self._indices[start : start + together])
             self._pixels[start : start + together] = torch.from_numpy(part)
+        release_pages(reader.images)
 
     def take(
         self,

@@ -10,7 +10,7 @@ from striate.kernels.gather import (
 )
 from striate.kernels.library import load_library, multiplies_bf16, processor
 from striate.kernels.memory import keep_freed_memory
-from striate.kernels.muon import can_step_muon, step_muon
+from striate.kernels.muon import can_step_muon, count_muon_flop, step_muon
 from striate.kernels.norm import normalize_batch, scale_and_activate
 from striate.kernels.resize import Box, can_resize, resize_image
 from striate.kernels.shift import shift_and_activate
@@ -34,6 +34,7 @@ __all__ = [
     "can_run_trunk",
     "can_step_muon",
     "convolve",
+    "count_muon_flop",
     "gather_images",
     "keep_freed_memory",
     "load_library",

@@ -4,7 +4,8 @@ They are compiled when the package is installed, where there is a C++ compiler. 
 those of PyTorch: the library is not linked with an OpenMP runtime of its own, and takes the one
 that PyTorch has loaded.
 
-The environment variable STRIATE_KERNELS=off does without them in any case.
+The environment variable STRIATE_KERNELS=off does without them in any case; with the name of a kind
+of processor, as `processor` gives it, those for that kind run, to compare them.
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ from pathlib import Path
 
 import torch  # noqa: F401 - its OpenMP runtime has to be there first
 
+from striate.errors import UsageError
+
 VERSION = 7  # of the C interface, as in native/dispatch.cpp
 
 
 @functools.cache
 def load_library() -> ctypes.CDLL | None:
-    """The library; None if it was not compiled, is another version, does not load or is off."""
+    """The library; None if it was not compiled, is another version, does not load or is off.
+
+    Raises:
+        UsageError: If STRIATE_KERNELS names operators that do not run here.
+    """
     if os.environ.get("STRIATE_KERNELS") == "off":
         return None
     for suffix in EXTENSION_SUFFIXES:
@@ -37,9 +44,18 @@ def _load(path: Path) -> ctypes.CDLL | None:
         library = ctypes.CDLL(str(path))
     except OSError:
         return None
+    if library.striate_version() != VERSION:
+        return None
     library.striate_processor.restype = ctypes.c_char_p
     library.striate_muon_words.restype = ctypes.c_int64
-    return library if library.striate_version() == VERSION else None
+    wanted = os.environ.get("STRIATE_KERNELS", "")
+    if wanted and not library.striate_use_processor(wanted.encode()):
+        raise UsageError(
+            f"{wanted!r} operators do not run on this processor",
+            path="STRIATE_KERNELS",
+            hint="use off, scalar, avx2, avx512, avx512_bf16 or amx, or leave it empty",
+        )
+    return library
 
 
 def processor() -> str:

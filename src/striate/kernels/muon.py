@@ -2,18 +2,21 @@
 
 The Newton-Schulz iteration of `striate.training.muon` runs on the Gram matrix, which takes two of
 the large products instead of six. Those are fp32 or bf16; what lies between them is fp32. No sum
-depends on the count of threads.
+depends on the count of threads. The operator is `torch.ops.striate.muon`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from striate.kernels.library import load_library, multiplies_bf16, processor
+from striate.kernels.operator import operator
+from striate.kernels.volumes import words
 
 MOST_ROWS = 512  # of the shorter side: beyond it PyTorch's products are faster
 WORTH_THREADS = 1 << 13  # values; smaller matrices are one thread's work
@@ -32,9 +35,10 @@ class _Muon(ctypes.Structure):
 
 def can_step_muon(weights: Tensor, dtype: torch.dtype) -> bool:
     """Whether the operator takes these weights (K, ...), with products of that type."""
-    multiplies = (
-        multiplies_bf16() if dtype == torch.bfloat16 else processor() not in {"pytorch", "scalar"}
-    )
+    if dtype == torch.bfloat16:
+        multiplies = multiplies_bf16()
+    else:
+        multiplies = dtype == torch.float32 and processor() not in {"pytorch", "scalar"}
     rows, columns = len(weights), weights[:1].numel()
     fits = 0 < min(rows, columns) <= MOST_ROWS
     return multiplies and fits and weights.device.type == "cpu" and weights.dtype == torch.float32
@@ -61,22 +65,64 @@ def step_muon(
         held: The momentum, in the same order of memory.
         gradient: In any order of memory.
         coefficients: a, b and c.
-        steps: Of the iteration.
+        steps: Of the iteration, at least 1.
         momentum: b.
         rate: Of the step.
         dtype: Of the products with u: fp32 or bf16.
     """
     if gradient.stride() != weights.stride():
         gradient = torch.empty_like(weights).copy_(gradient)
+    half = dtype == torch.bfloat16
+    torch.ops.striate.muon(weights, held, gradient, list(coefficients), steps, momentum, rate, half)
+    increment_version([weights, held])  # as PyTorch does where it writes
+
+
+def count_muon_flop(
+    weights: list[int],
+    held: list[int],
+    gradient: list[int],
+    coefficients: list[float],
+    steps: int,
+    *_: object,
+    **__: object,
+) -> int:
+    """The operations of a step by the formula above, two for each multiply-add.
+
+    Args:
+        weights: The shape.
+        held: That of the momentum.
+        gradient: That of the gradient.
+        coefficients: As of the operator.
+        steps: Of the iteration.
+    """
+    rows, columns = weights[0], math.prod(weights[1:])
+    high, wide = min(rows, columns), max(rows, columns)
+    return 2 * steps * (2 * high**2 * wide + high**3)
+
+
+@operator(
+    "muon(Tensor(a!) weights, Tensor(b!) held, Tensor gradient, float[] coefficients, int steps, "
+    "float momentum, float rate, bool half) -> ()",
+    fake=lambda *_: None,
+)
+def _muon(
+    weights: Tensor,
+    held: Tensor,
+    gradient: Tensor,
+    coefficients: list[float],
+    steps: int,
+    momentum: float,
+    rate: float,
+    half: bool,
+) -> None:
     library = load_library()
     assert library is not None
     rows = len(weights)
     job = _Muon(
-        rows, weights.numel() // rows, dtype == torch.bfloat16, steps,
+        rows, weights.numel() // rows, half, steps,
         torch.get_num_threads() if weights.numel() >= WORTH_THREADS else 1,
         *coefficients, momentum, rate, weights.data_ptr(), held.data_ptr(), gradient.data_ptr(),
     )  # fmt: skip
-    work = torch.empty(library.striate_muon_words(ctypes.byref(job)), dtype=torch.int32)
+    work = words(library.striate_muon_words(ctypes.byref(job)))
     job.work = work.data_ptr()
     library.striate_muon(ctypes.byref(job))
-    increment_version([weights, held])  # as PyTorch does where it writes

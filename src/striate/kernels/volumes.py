@@ -77,6 +77,11 @@ def in_order_of(values: Tensor, pattern: Tensor) -> Tensor:
     return values.to(pattern.dtype).contiguous(memory_format=torch.channels_last)
 
 
+def words(count: int) -> Tensor:
+    """Work space of that many words of four bytes, not filled."""
+    return torch.empty(count, dtype=torch.int32)
+
+
 def work_space(x: Tensor) -> Tensor:
     """(N, 2, C) for the sums of each image."""
     return torch.empty(x.shape[0], 2, x.shape[1])

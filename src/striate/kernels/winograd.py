@@ -24,7 +24,7 @@ from torch import Tensor
 
 from striate.kernels.library import load_library, multiplies_bf16, processor
 from striate.kernels.operator import operator
-from striate.kernels.volumes import in_order_of, new_volume
+from striate.kernels.volumes import in_order_of, new_volume, words
 
 MOST_PADDING = 2
 
@@ -171,7 +171,7 @@ def _winograd_weights(x: Tensor, dy: Tensor, places: Tensor, padding: int) -> Te
     x, dy = x.contiguous(memory_format=_CHANNELS_LAST), in_order_of(dy, x)
     gradient = _gradient(x, dy)
     call = _Call(x.shape, dy, padding, pool=_pool_of(places))
-    work = _words(call.sizes()[2])
+    work = words(call.sizes()[2])
     tensors = {"x": x, "dy": dy, "places": places, "weight_gradient": gradient, "work": work}
     call.run("striate_winograd_weights", **tensors)
     return gradient
@@ -193,10 +193,6 @@ def _pool_of(places: Tensor) -> int:
 def _gradient(x: Tensor, dy: Tensor) -> Tensor:
     shape = dy.shape[1], x.shape[1], 3, 3
     return torch.empty(shape, dtype=torch.float32, device=x.device, memory_format=_CHANNELS_LAST)
-
-
-def _words(count: int) -> Tensor:
-    return torch.empty(count, dtype=torch.int32)
 
 
 class _Call:
@@ -236,7 +232,7 @@ class _Call:
         panels, work, _ = self.sizes()
         weight = weight.contiguous(memory_format=_CHANNELS_LAST)
         bias = None if bias is None else bias.contiguous()
-        room = {"panels": _words(panels), "work": _words(work)}
+        room = {"panels": words(panels), "work": words(work)}
         self.run("striate_winograd", weight=weight, bias=bias, **tensors, **room)
 
     def run(self, function: str, **tensors: Tensor | None) -> None:

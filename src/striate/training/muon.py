@@ -46,13 +46,14 @@ class Filters:
         matrices = len(weight) * layer.groups if isinstance(layer, LocallyConnected) else 1
         return cls(weight, matrices, pace=pace)
 
-    def is_one_matrix(self) -> bool:
-        """Whether the weight is one matrix whose rows lie in memory one after the other."""
+    def is_one_matrix(self, held: Tensor) -> bool:
+        """Whether the weight and its momentum are matrices whose rows lie one after the other."""
         weight = self.weight
         dense = weight.is_contiguous() or (
             weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
         )
-        return self.groups == 1 and not self.transposed and weight.dim() != 3 and dense
+        alike = held.stride() == weight.stride()
+        return self.groups == 1 and not self.transposed and weight.dim() != 3 and dense and alike
 
     def matrices(self, tensor: Tensor) -> Tensor:
         """View or copy a tensor like the weight as (G, outputs, inputs)."""
@@ -108,7 +109,7 @@ class Muon:
         self.momentum = momentum
         self._filters = filters
         self._dtype = dtype
-        self._kernels = kernels
+        self.kernels = kernels
         self._held = [torch.zeros_like(bank.weight) for bank in filters]
 
     @torch.no_grad()
@@ -119,7 +120,11 @@ class Muon:
             if gradient is None:
                 continue
             rate = self.lr * factor * bank.pace
-            if self._kernels and bank.is_one_matrix() and can_step_muon(bank.weight, self._dtype):
+            if (
+                self.kernels
+                and bank.is_one_matrix(held)
+                and can_step_muon(bank.weight, self._dtype)
+            ):
                 step_muon(
                     bank.weight,
                     held,

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from striate.data import Batch
+from striate.kernels import count_muon_flop
 from striate.training.loop import compute_gradients, move_weights
 from striate.training.machine import synchronize
 from striate.training.multiplying import multiplying_layers
@@ -137,7 +139,8 @@ class _Bench:
     def optimizer_flop(self) -> int:
         """One step, the products of its optimisers counted; two for each multiply-add."""
         compute_gradients(self._task, self._state, self._next_batch())
-        with FlopCounterMode(display=False) as counter:
+        formulas = {torch.ops.striate.muon: count_muon_flop}
+        with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
             move_weights(self._task, self._state)
         return int(counter.get_total_flops())
 

@@ -1,5 +1,6 @@
 // The operators for processors with AVX-512 that multiply tiles of bf16 (AMX).
-#if defined(__x86_64__)
+#include "dispatch.h"
+#if defined(KNOWS_AMX)
 #pragma GCC target("avx512bf16,avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")
 #define KERNELS amx_kernels
 #define KERNELS_NAME "amx"

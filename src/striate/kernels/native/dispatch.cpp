@@ -14,7 +14,9 @@ namespace {
 
 const Kernels* const best_first[] = {
 #if defined(__x86_64__)
+#if defined(KNOWS_AMX)
     &amx_kernels,
+#endif
     &avx512_bf16_kernels,
     &avx512_kernels,
     &avx2_kernels,
@@ -24,7 +26,7 @@ const Kernels* const best_first[] = {
 
 // Whether the processor multiplies tiles of bf16, and Linux lets this process use their registers,
 // for which a process has to ask ("Using XSTATE features in user space applications").
-bool has_tiles() {
+[[maybe_unused]] bool has_tiles() {
 #if defined(__x86_64__) && defined(__linux__)
   constexpr unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24;
   constexpr int ask = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
@@ -42,7 +44,9 @@ bool runs_here(const Kernels* kernels) {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+#if defined(KNOWS_AMX)
   if (kernels == &amx_kernels) return bf16 && has_tiles();
+#endif
   if (kernels == &avx512_bf16_kernels) return bf16;
   if (kernels == &avx512_kernels) return avx512;
   if (kernels == &avx2_kernels)

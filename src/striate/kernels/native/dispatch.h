@@ -3,6 +3,11 @@
 
 #include "striate_kernels.h"
 
+// Whether the compiler is new enough for AMX, and with it the assembler: GCC 11.
+#if defined(__x86_64__) && __has_include(<amxbf16intrin.h>)
+#define KNOWS_AMX
+#endif
+
 enum NormStep { NORM_SUMS, NORM_ACTIVATE, NORM_INFER, NORM_GRADIENT_SUMS, NORM_GRADIENT };
 
 enum TrunkStep { TRUNK_FORWARD, TRUNK_BACK };

@@ -169,7 +169,7 @@ void striate_winograd_weights(const StriateWinograd* job);
 typedef struct {
   int64_t rows, columns;
   int32_t half;   // 1: the two products with u are those of bf16, which only "amx" and "avx512_bf16" do
-  int32_t steps;  // of the Newton-Schulz iteration x <- (a + b x x' + c x x' x x') x, from u / |u|
+  int32_t steps;  // at least 1, of the Newton-Schulz iteration x <- (a + b x x' + c x x' x x') x, from u / |u|
   int32_t threads;
   float a, b, c, factor, rate;
   float* weight;
