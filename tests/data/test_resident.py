@@ -59,6 +59,16 @@ def test_once_copied_the_array_is_not_read_again(resident_on_cpu):
     assert all(map(same, batches.epoch(1), expected))
 
 
+def test_the_next_batch_is_not_asked_of_the_disk(resident_on_cpu, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Reader, "expect", lambda _, places: asked.append(places))
+    list(make(kernels=False).epoch(0))
+    assert not asked
+    monkeypatch.setattr(batches_module, "can_reside", can_reside)
+    list(make(kernels=False).epoch(0))
+    assert asked
+
+
 def test_on_the_cpu_they_stay_where_they_are():
     assert not can_reside(CPU, 0)
 

@@ -1,6 +1,7 @@
 """Every kind of processor whose operators run here."""
 
 import pytest
+import torch
 
 from striate.kernels import load_library
 
@@ -19,6 +20,23 @@ def processor(request):
     assert library.striate_processor() == request.param.encode()
     yield request.param
     library.striate_use_processor(best)
+
+
+@pytest.fixture
+def check_threads():
+    """A check that a function's tensors have the same bits with any number of threads."""
+    threads = torch.get_num_threads()
+
+    def check(make):
+        results = []
+        for count in (1, 2, 3, 4, 7):
+            torch.set_num_threads(count)
+            results.append(list(make()))
+        for others in results[1:]:
+            assert all(map(torch.equal, results[0], others))
+
+    yield check
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,8 @@
 // Calls every operator on memory of exactly the size that it may touch, for the sanitizers.
 //
 // Compiled with -DKERNELS=avx512_kernels and the like. With the argument "half", there are only
-// what multiplies in bf16; with "too-small", batches are gathered into blocks that are a byte too small:
-// the sanitizers have to find that.
+// what multiplies in bf16; with "too-small", batches are gathered into blocks that are a byte too
+// small: the sanitizers have to find that.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

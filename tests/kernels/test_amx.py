@@ -79,20 +79,11 @@ def test_any_size(by_amx, shape, padding, pool, bias):
     check(tensors(shape, torch.bfloat16, bias=bias), padding, pool=pool, times=4)
 
 
-def test_the_same_bits_with_any_number_of_threads(by_amx):
-    given_tensors = tensors((30, 48, 80, 9, 11), torch.bfloat16)
-    matrices = test_muon.tensors((130, 300))
-    threads = torch.get_num_threads()
-    try:
-        results = []
-        for count in (1, 2, 3, 7):
-            torch.set_num_threads(count)
-            moved = test_muon.run(*matrices, torch.bfloat16)
-            results.append([*run(*given_tensors, pool=2), *moved])
-    finally:
-        torch.set_num_threads(threads)
-    for others in results[1:]:
-        assert all(map(torch.equal, results[0], others))
+def test_the_same_bits_with_any_number_of_threads(by_amx, check_threads):
+    torch.manual_seed(0)
+    volumes, matrices = tensors((30, 48, 80, 9, 11), torch.bfloat16), test_muon.tensors((130, 300))
+    check_threads(lambda: run(*volumes, pool=2))
+    check_threads(lambda: test_muon.run(*matrices, torch.bfloat16))
 
 
 def test_it_gives_what_vectors_give_but_for_the_order_of_sums(by_amx, monkeypatch):

@@ -90,21 +90,12 @@ def test_any_size(rows, columns, dtype):
 
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
 @pytest.mark.parametrize("shape", [(130, 300), (300, 130)])
-def test_the_same_bits_with_any_number_of_threads(shape, dtype):
+def test_the_same_bits_with_any_number_of_threads(shape, dtype, check_threads):
     if dtype == torch.bfloat16 and not multiplies_bf16():
         pytest.skip("this processor does not multiply bf16")
     torch.manual_seed(0)
     given_tensors = tensors(shape)
-    threads = torch.get_num_threads()
-    try:
-        results = []
-        for count in (1, 2, 3, 7):
-            torch.set_num_threads(count)
-            results.append(run(*given_tensors, dtype))
-    finally:
-        torch.set_num_threads(threads)
-    for others in results[1:]:
-        assert all(map(torch.equal, results[0], others))
+    check_threads(lambda: run(*given_tensors, dtype))
 
 
 def test_a_gradient_may_lie_in_another_order():

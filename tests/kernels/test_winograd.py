@@ -128,21 +128,12 @@ def test_any_size(shape, padding, pool, dtype, bias):
 
 @pytest.mark.parametrize("pool", [1, 2])
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
-def test_the_same_bits_with_any_number_of_threads(dtype, pool):
+def test_the_same_bits_with_any_number_of_threads(dtype, pool, check_threads):
     if not takes(dtype):
         pytest.skip("this processor does not multiply bf16")
     torch.manual_seed(0)
     given_tensors = tensors((30, 48, 80, 9, 11), dtype)
-    threads = torch.get_num_threads()
-    try:
-        results = []
-        for count in (1, 2, 3, 4, 7):
-            torch.set_num_threads(count)
-            results.append(run(*given_tensors, pool=pool))
-    finally:
-        torch.set_num_threads(threads)
-    for others in results[1:]:
-        assert all(map(torch.equal, results[0], others))
+    check_threads(lambda: run(*given_tensors, pool=pool))
 
 
 def test_long_sums_are_as_good_as_pytorchs():

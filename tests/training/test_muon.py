@@ -124,6 +124,21 @@ def test_compiled_or_not_every_layer_moves_alike(layer):
         torch.testing.assert_close(compiled, by_pytorch, atol=2e-5, rtol=1e-5)
 
 
+def test_a_momentum_in_another_order_of_memory_is_that_of_the_same_weights():
+    torch.manual_seed(0)
+    start, gradients = torch.randn(8, 6, 3, 3), [torch.randn(8, 6, 3, 3) for _ in range(2)]
+    moved = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        bank = Filters(nn.Parameter(start.clone()))
+        muon = Muon([bank], lr=0.2, momentum=0.6, dtype=torch.float32)
+        for bank.weight.grad in gradients:
+            muon.step(1.0)
+            # The momentum stays as it is.
+            bank.weight.data = bank.weight.data.contiguous(memory_format=memory_format)
+        moved.append(bank.weight.detach())
+    torch.testing.assert_close(*moved, atol=1e-5, rtol=1e-5)
+
+
 def test_filters_have_a_pace_of_their_own():
     layer = nn.Linear(3, 4)
     start = layer.weight.detach().clone() * 2 / layer.weight.detach().norm()

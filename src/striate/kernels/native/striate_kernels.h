@@ -168,8 +168,9 @@ void striate_winograd_weights(const StriateWinograd* job);
 //   weight = weight * sqrt(rows) / |weight| - rate * (near the orthogonal matrix next to u)
 typedef struct {
   int64_t rows, columns;
-  int32_t half;   // 1: the two products with u are those of bf16, which only "amx" and "avx512_bf16" do
-  int32_t steps;  // at least 1, of the Newton-Schulz iteration x <- (a + b x x' + c x x' x x') x, from u / |u|
+  int32_t half;   // 1: the products with u are bf16, which only "amx" and "avx512_bf16" take
+  int32_t steps;  // at least 1, of the Newton-Schulz iteration
+                  // x <- (a + b x x' + c x x' x x') x, from u / |u|
   int32_t threads;
   float a, b, c, factor, rate;
   float* weight;
@@ -182,7 +183,8 @@ typedef struct {
 int64_t striate_muon_words(const StriateMuon* job);
 void striate_muon(const StriateMuon* job);
 
-// Which code runs: "amx", "avx512_bf16", "avx512", "avx2" or "scalar"; the best that the processor has.
+// Which code runs: "amx", "avx512_bf16", "avx512", "avx2" or "scalar"; the best that the processor
+// has.
 const char* striate_processor(void);
 // Another one, for tests: 0 if this processor lacks it, else 1.
 int32_t striate_use_processor(const char* name);
