@@ -1,6 +1,6 @@
 """Training throughput against PyTorch, Keras, JAX and scikit-learn, in one run.
 
-    python benchmarks/throughput.py [NET ...] [--peers PYTHON] [--compile] [--quick]
+    python benchmarks/throughput.py [NET ...] [--peers PYTHON] [--compile] [--fp32] [--quick]
 
 NET is lenet5, lenet5-64, lenet5-1024 (LeNet-5 on 28x28 at batch 256, 64, 1024, fp32), mlp50 (50
 hidden units, fp32), default (the net and the recipe for CIFAR-10, bf16) or resnet18 (its form for
@@ -8,7 +8,7 @@ hidden units, fp32), default (the net and the recipe for CIFAR-10, bf16) or resn
 all. Each arm is a process with two threads; they measure in turn, a block of some seconds each, and
 sleep in between. Images a second are medians over the blocks; a ratio is the median of those within
 each round. `--peers` names the Python that has Keras, JAX and scikit-learn: peers/README.md says
-how to make it. Status 1 if a net is not as many times as fast as the best peer as is aimed at.
+how to make it. `--fp32` trains all in fp32, for processors that do not multiply bf16. Status 1 if a net is not as many times as fast as the best peer as is aimed at.
 """
 
 from __future__ import annotations
@@ -201,6 +201,7 @@ def main() -> int:
     parser.add_argument("nets", nargs="*", choices=[*SETTINGS, []], default=[])
     parser.add_argument("--peers", default=sys.executable, help="a Python with Keras and JAX")
     parser.add_argument("--compile", action="store_true", help="PyTorch's compiler too")
+    parser.add_argument("--fp32", action="store_true", help="for processors without bf16")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=4.0, help="of a peer's block, at most")
     parser.add_argument("--threads", type=int, default=2)
@@ -211,6 +212,8 @@ def main() -> int:
     body, missed = [], False
     for name in options.nets or SETTINGS:
         setting = SETTINGS[name]
+        if options.fp32:
+            setting = replace(setting, precision="fp32")
         lines, ratio = measure(setting, options)
         height, width, channels = setting.shape
         title = f"## {name}: {height}x{width}x{channels}, batch {setting.batch}"

@@ -215,7 +215,8 @@ void call_winograd(const Shape& shape, int64_t kernels, int64_t pad, bool half, 
 // Windows that overlap as much as can be, of pixels at both ends.
 void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, int64_t columns,
                  bool part) {
-  const int64_t lanes = channels == 3 ? 4 : 1, sizes[] = {columns, rows}, whole[] = {width, height};
+  const int64_t loaded = channels == 3 ? 4 : 16, sizes[] = {columns, rows};
+  const int64_t whole[] = {width, height};
   std::vector<Block> blocks;
   const auto bytes = [&](int64_t count) {
     blocks.emplace_back(count);
@@ -224,15 +225,20 @@ void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, 
   StriateWindows windows[2];
   for (int axis = 0; axis < 2; axis++) {
     const int64_t size = sizes[axis], reach = whole[axis] < 19 ? whole[axis] : 19;
-    const int64_t most = axis ? reach : (reach * lanes + 15) / 16 * 16;
+    const int64_t most = axis ? reach : (reach + loaded - 1) / loaded * 32;
+    const int32_t weight = (1 << 22) / int32_t(axis ? most : most / 32 * loaded);
     int64_t* first = (int64_t*)bytes(size * 8);
     int64_t* count = (int64_t*)bytes(size * 8);
-    int32_t* weights = (int32_t*)bytes(size * most * 4);
+    void* weights = bytes(size * most * (axis ? 4 : 2));
     for (int64_t j = 0; j < size; j++) {
       count[j] = reach - j % reach;
       first[j] = j % 2 || (axis && part) ? whole[axis] - count[j] : 0;
-      for (int64_t k = 0; k < most; k++)
-        weights[j * most + k] = (k / (axis ? 1 : lanes) < count[j] ? 1 << 22 : 0) / int32_t(reach);
+      for (int64_t k = 0; k < most; k++) {
+        if (axis)
+          ((int32_t*)weights)[j * most + k] = weight;
+        else
+          ((int16_t*)weights)[j * most + k] = k / 16 % 2 ? weight >> 11 : weight & 2047;
+      }
     }
     windows[axis] = {size, most, first, count, weights};
   }
@@ -243,6 +249,28 @@ void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, 
   job.y = bytes(rows * columns * channels);
   KERNELS.resize(job);
   calls++;
+}
+
+// Messages whose ends lie about the ends of blocks, one of them longer than all others.
+void call_digest(int64_t prefix, int64_t messages) {
+  std::vector<Block> blocks;
+  std::vector<const uint8_t*> starts;
+  std::vector<int64_t> lengths;
+  for (int64_t n = 0; n < messages; n++) {
+    lengths.push_back(n == 2 ? 1000 : 124 + n);
+    blocks.emplace_back(lengths.back());
+    starts.push_back(blocks.back().as<uint8_t>());
+  }
+  Block before(prefix), digests(messages * 16);
+  StriateDigest job = {messages,      prefix,         2, before.as<uint8_t>(), starts.data(),
+                       lengths.data(), digests.as<uint8_t>()};
+  KERNELS.digest(job);
+  calls++;
+}
+
+void call_digests() {
+  for (int64_t prefix : {0, 4, 130})
+    for (int64_t messages : {0, 1, 19}) call_digest(prefix, messages);
 }
 
 void call_winograds(const std::vector<bool>& halves) {
@@ -330,6 +358,7 @@ int main(int count, char** arguments) {
     call_norms();
     call_trunks();
     call_resizes();
+    call_digests();
     call_winograds({false, true});
     call_muons({false, true});
     call_gathers(0);

@@ -8,14 +8,19 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+import torch
+
 from striate.data.memory import Reader
+from striate.kernels import DIGEST_BYTES, can_digest, digest_messages
 
-DIGEST_BYTES = 16
 
-
-def digest_bytes(content: bytes | memoryview) -> bytes:
-    """BLAKE2b of an image's file, 16 bytes."""
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+def digest_files(contents: Sequence[bytes]) -> bytes:
+    """BLAKE2b of what each file holds, 16 bytes each, one after another."""
+    if len(contents) < 2 or not can_digest():
+        digests = (hashlib.blake2b(each, digest_size=DIGEST_BYTES).digest() for each in contents)
+        return b"".join(digests)
+    starts = np.array([np.frombuffer(each or b"\0", np.uint8).ctypes.data for each in contents])
+    return digest_messages(starts, np.array([len(each) for each in contents])).tobytes()
 
 
 def digest_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -28,13 +33,30 @@ def digest_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         uint8 (N, 16).
     """
     shape = repr(images.shape[1:]).encode()
+    digest = _digest_in_place if images.flags.c_contiguous and can_digest() else _digest_one_by_one
+    rows = np.arange(len(images))
+    parts = [digest(images, places, shape) for places in Reader(images).portions(rows)]
+    return np.concatenate(parts)
+
+
+def _digest_in_place(
+    images: NDArray[np.uint8], places: NDArray[np.int64], shape: bytes
+) -> NDArray[np.uint8]:
+    length = int(np.prod(images.shape[1:]))
+    lengths = np.full(len(places), length)
+    starts = images.ctypes.data + places * length
+    return digest_messages(starts, lengths, prefix=shape, threads=torch.get_num_threads())
+
+
+def _digest_one_by_one(
+    images: NDArray[np.uint8], places: NDArray[np.int64], shape: bytes
+) -> NDArray[np.uint8]:
     start = hashlib.blake2b(shape, digest_size=DIGEST_BYTES)
     digests = bytearray()
-    for places in Reader(images).portions(np.arange(len(images))):
-        for place in places:
-            hasher = start.copy()
-            hasher.update(np.ascontiguousarray(images[place]).data)
-            digests += hasher.digest()
+    for place in places:
+        hasher = start.copy()
+        hasher.update(np.ascontiguousarray(images[place]).data)
+        digests += hasher.digest()
     return np.frombuffer(bytes(digests), np.uint8).reshape(-1, DIGEST_BYTES)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from striate.data.decode import BadImage, ImageFacts, decode_bytes, inspect_file, read_file
 from striate.data.download import Progress
-from striate.data.hashing import digest_bytes
+from striate.data.hashing import digest_files
 from striate.data.preprocessing import Interpolation, Preprocessing, Resize
 from striate.data.problem import Problem
 from striate.data.records import ImageFile
@@ -23,6 +23,7 @@ from striate.kernels import keep_freed_memory
 
 _INSPECTED = 512  # files whose headers one thread reads at a time
 _MOST_FILES, _MOST_BYTES = 8, 1 << 22  # of pixels, that one thread decodes at a time
+_MOST_HELD = 1 << 24  # bytes of files that one thread hashes at a time
 _Given = TypeVar("_Given")
 _Found = TypeVar("_Found")
 _REMARKS = {
@@ -185,6 +186,7 @@ def _decode_chunk(files: Sequence[tuple[int, ImageFile]], preprocessing: Preproc
     images = np.empty((len(files), *preprocessing.size, preprocessing.channels), np.uint8)
     rows: list[int] = []
     digests = bytearray()
+    held: list[bytes] = []
     bad: list[Problem] = []
     for row, file in files:
         try:
@@ -194,7 +196,11 @@ def _decode_chunk(files: Sequence[tuple[int, ImageFile]], preprocessing: Preproc
             bad.append(Problem(error.kind, (file.name,), str(error)))
         else:
             rows.append(row)
-            digests += digest_bytes(content)
+            held.append(content)
+            if sum(map(len, held)) > _MOST_HELD:
+                digests += digest_files(held)
+                held.clear()
+    digests += digest_files(held)
     return Chunk(images[: len(rows)], rows, bytes(digests), bad)
 
 

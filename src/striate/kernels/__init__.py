@@ -1,5 +1,6 @@
 """Compiled operators for the CPU, and what they need of the system. No compiler: PyTorch's do."""
 
+from striate.kernels.digest import DIGEST_BYTES, can_digest, digest_messages
 from striate.kernels.gather import (
     Colours,
     Moves,
@@ -20,6 +21,7 @@ from striate.kernels.winograd import can_convolve, convolve
 
 __all__ = [
     "ACTIVATIONS",
+    "DIGEST_BYTES",
     "TRUNK_ACTIVATIONS",
     "Box",
     "Colours",
@@ -28,6 +30,7 @@ __all__ = [
     "Squares",
     "TrunkLayer",
     "can_convolve",
+    "can_digest",
     "can_fuse",
     "can_gather",
     "can_resize",
@@ -35,6 +38,7 @@ __all__ = [
     "can_step_muon",
     "convolve",
     "count_muon_flop",
+    "digest_messages",
     "gather_images",
     "keep_freed_memory",
     "load_library",

@@ -12,7 +12,7 @@ struct Normal {
 };
 
 INLINE Normal normal(Floats z) {
-  Floats size = choose(z < 0.0f, -z, z) * 0.707106781f;
+  Floats size = choose(less(z, (Floats){}), -z, z) * 0.707106781f;
   Floats bell = exp_of_negative(-size * size);
   Floats t = 1.0f / (1.0f + 0.3275911f * size);
   Floats tail = splat(1.061405429f);
@@ -21,13 +21,13 @@ INLINE Normal normal(Floats z) {
   tail = tail * t - 0.284496736f;
   tail = tail * t + 0.254829592f;
   tail = 0.5f * tail * t * bell;  // the share beyond |z|
-  return {choose(z < 0.0f, tail, 1.0f - tail), bell};
+  return {choose(less(z, (Floats){}), tail, 1.0f - tail), bell};
 }
 
 INLINE Floats logistic(Floats z) {
-  Floats small = exp_of_negative(choose(z < 0.0f, z, -z));  // e^-|z|
+  Floats small = exp_of_negative(choose(less(z, (Floats){}), z, -z));  // e^-|z|
   Floats near_one = 1.0f / (1.0f + small);
-  return choose(z < 0.0f, small * near_one, near_one);
+  return choose(less(z, (Floats){}), small * near_one, near_one);
 }
 
 // (f(z) - 1/2) / z of a function that rises from 0 to 1 around 0, as a polynomial in z^2 by
@@ -38,8 +38,8 @@ INLINE Floats rise(Floats z, const float (&coefficients)[terms]) {
   Floats sum = splat(coefficients[terms - 1]);
   for (int k = terms - 2; k >= 0; k--) sum = sum * t + coefficients[k];
   Floats within = sum * z + 0.5f;
-  Floats beyond = choose(z < 0.0f, splat(0.0f), splat(1.0f));
-  return choose(t > 1.0f, beyond, within);
+  Floats beyond = choose(less(z, (Floats){}), splat(0.0f), splat(1.0f));
+  return choose(less(splat(1.0f), t), beyond, within);
 }
 
 // The share of the standard normal distribution below z, to 3e-6: enough for bf16.
@@ -78,7 +78,7 @@ INLINE Exponential exponential(Floats x) {
 INLINE Floats hyperbolic_tangent(Floats z) {
   const Ints sign = (Ints)z & (int32_t)0x80000000;
   Floats size = (Floats)((Ints)z ^ sign);
-  size = choose(size > 9.1f, splat(9.1f), size);  // from there on it is 1
+  size = choose(less(splat(9.1f), size), splat(9.1f), size);  // from there on it is 1
   const Exponential e = exponential(size + size);
   const Floats less_one = e.scale * e.rest + (e.scale - 1.0f);  // e^2z - 1
   return (Floats)((Ints)(less_one / (less_one + 2.0f)) | sign);
@@ -86,11 +86,11 @@ INLINE Floats hyperbolic_tangent(Floats z) {
 
 // To 2.3 units in the last place.
 INLINE Floats sigmoid(Floats z) {
-  Floats below = choose(z > 0.0f, -z, z);
-  below = choose(below < -87.0f, splat(-87.0f), below);
+  Floats below = choose(less((Floats){}, z), -z, z);
+  below = choose(less(below, splat(-87.0f)), splat(-87.0f), below);
   const Exponential e = exponential(below);
   const Floats small = e.scale * e.rest + e.scale;  // e^-|z|
-  return choose(z > 0.0f, splat(1.0f), small) / (1.0f + small);
+  return choose(less((Floats){}, z), splat(1.0f), small) / (1.0f + small);
 }
 
 // `Value` is what the result is rounded to.
@@ -98,7 +98,7 @@ template <int activation, typename Value>
 INLINE Floats activate(Floats z) {
   if constexpr (activation == GELU && sizeof(Value) == 2) return z * rough_normal(z);
 
-  if constexpr (activation == RELU) return choose(z < 0.0f, splat(0.0f), z);  // NaN stays
+  if constexpr (activation == RELU) return choose(less(z, (Floats){}), splat(0.0f), z);  // NaN stays
   if constexpr (activation == GELU) return z * normal(z).below;
   if constexpr (activation == SILU) return z * logistic(z);
   if constexpr (activation == TANH) return hyperbolic_tangent(z);
@@ -109,7 +109,7 @@ INLINE Floats activate(Floats z) {
 template <int activation, typename Value>
 INLINE Floats derivative(Floats z) {
   if constexpr (activation == GELU && sizeof(Value) == 2) return rough_gelu_derivative(z);
-  if constexpr (activation == RELU) return choose(z <= 0.0f, splat(0.0f), splat(1.0f));
+  if constexpr (activation == RELU) return choose(at_most(z, (Floats){}), splat(0.0f), splat(1.0f));
   if constexpr (activation == GELU) {
     Normal at = normal(z);
     return at.below + z * at.bell * 0.398942280f;

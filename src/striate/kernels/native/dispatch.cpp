@@ -67,7 +67,7 @@ const Kernels* chosen = choose();
 
 extern "C" {
 
-int32_t striate_version(void) { return 7; }
+int32_t striate_version(void) { return 8; }
 
 const char* striate_processor(void) { return chosen->name; }
 
@@ -106,4 +106,6 @@ void striate_winograd_weights(const StriateWinograd* job) {
 
 int64_t striate_muon_words(const StriateMuon* job) { return chosen->muon_words(*job); }
 void striate_muon(const StriateMuon* job) { chosen->muon(*job); }
+
+void striate_digest(const StriateDigest* job) { chosen->digest(*job); }
 }

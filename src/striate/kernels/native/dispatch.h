@@ -26,6 +26,7 @@ struct Kernels {
                          int64_t* gradient);
   void (*muon)(const StriateMuon& job);
   int64_t (*muon_words)(const StriateMuon& job);
+  void (*digest)(const StriateDigest& job);
 };
 
 extern const Kernels amx_kernels, avx512_bf16_kernels, avx512_kernels, avx2_kernels,

@@ -80,13 +80,15 @@ typedef struct {
   int64_t size, most;      // pixels of the result; weights of one
   const int64_t* first;    // (size), the first pixel of its window ...
   const int64_t* count;    // (size), ... and how many there are
-  const int32_t* weights;  // (size, most), times 2^22
+  const void* weights;     // (size, most): int32, times 2^22; along the rows, int16 parts of them
 } StriateWindows;
 
 // An image of bytes (H, W, C), C 1 or 3, scaled: along its rows, then along its columns.
 typedef struct {
   int64_t height, width, channels;  // of x
-  StriateWindows across;  // with C = 3 each weight is there four times, and `most` a multiple of 16
+  // w = 2048 high + low, 0 <= low < 2048. Sixteen low parts for the pixels of a load, then their
+  // high parts: with C = 1 for sixteen pixels, with C = 3 for four: two, four times, and two more.
+  StriateWindows across;
   StriateWindows down;
   int64_t first_row, rows;  // of x that the result needs
   const uint8_t* x;
@@ -182,6 +184,18 @@ typedef struct {
 // The words of `work`; 0 where it does not run.
 int64_t striate_muon_words(const StriateMuon* job);
 void striate_muon(const StriateMuon* job);
+
+// BLAKE2b of 16 bytes of each message: of what comes before all of them, and its own bytes.
+typedef struct {
+  int64_t messages, prefix_length;
+  int32_t threads;  // at least 1
+  const uint8_t* prefix;
+  const uint8_t* const* starts;  // (messages)
+  const int64_t* lengths;        // (messages), in bytes
+  uint8_t* digests;              // (messages, 16)
+} StriateDigest;
+
+void striate_digest(const StriateDigest* job);
 
 // Which code runs: "amx", "avx512_bf16", "avx512", "avx2" or "scalar"; the best that the processor
 // has.

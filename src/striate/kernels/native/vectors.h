@@ -5,7 +5,8 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
-#if defined(HAS_MASKS)
+#if REGISTER >= 8
+#define HAS_AVX2
 #include <immintrin.h>
 #endif
 
@@ -22,10 +23,91 @@ typedef uint8_t Bytes __attribute__((vector_size(16)));
 
 typedef uint16_t bfloat16;  // the upper half of a float
 
+// As many values as a register of the processor holds.
+typedef float Part __attribute__((vector_size(REGISTER * sizeof(float))));
+typedef int32_t PartInts __attribute__((vector_size(REGISTER * sizeof(int32_t))));
+
+// A vector, a register at a time: GCC 12 compares wider ones value by value, and copies them by way
+// of the stack.
+template <typename Vector, typename Register>
+struct Cut {
+  static constexpr int count = sizeof(Vector) / sizeof(Register);
+  Register parts[count];
+
+  Cut() {}
+  Cut(Vector whole) { std::memcpy(parts, &whole, sizeof whole); }
+  operator Vector() const {
+    Vector whole;
+    std::memcpy(&whole, parts, sizeof whole);
+    return whole;
+  }
+};
+
+typedef Cut<Floats, Part> CutFloats;
+typedef Cut<Ints, PartInts> CutInts;
+
+template <typename Result, typename Work, typename... Vectors>
+INLINE Result by_register(Work work, const Vectors&... vectors) {
+  Result result;
+  for (int i = 0; i < Result::count; i++) result.parts[i] = work(vectors.parts[i]...);
+  return result;
+}
+
 INLINE Floats splat(float value) { return value - (Floats){}; }
+INLINE Ints splat_int(int32_t value) { return value - (Ints){}; }
+
+// Where it is so, all bits of a value are set.
+INLINE Ints less(Floats a, Floats b) {
+  return by_register<CutInts>([](Part x, Part y) { return x < y; }, CutFloats(a), CutFloats(b));
+}
+INLINE Ints at_most(Floats a, Floats b) {
+  return by_register<CutInts>([](Part x, Part y) { return x <= y; }, CutFloats(a), CutFloats(b));
+}
+INLINE Ints is_nan(Floats a) {
+  return by_register<CutInts>([](Part x) { return x != x; }, CutFloats(a));
+}
+INLINE Ints less(Ints a, Ints b) {
+  return by_register<CutInts>([](PartInts x, PartInts y) { return x < y; }, CutInts(a), CutInts(b));
+}
+INLINE Ints equal(Ints a, Ints b) {
+  return by_register<CutInts>([](PartInts x, PartInts y) { return x == y; }, CutInts(a),
+                              CutInts(b));
+}
 
 INLINE Floats choose(Ints where, Floats yes, Floats no) {
-  return (Floats)((where & (Ints)yes) | (~where & (Ints)no));
+  return by_register<CutFloats>([](PartInts w, Part y, Part n) { return w ? y : n; },
+                                CutInts(where), CutFloats(yes), CutFloats(no));
+}
+INLINE Ints choose(Ints where, Ints yes, Ints no) {
+  return by_register<CutInts>([](PartInts w, PartInts y, PartInts n) { return w ? y : n; },
+                              CutInts(where), CutInts(yes), CutInts(no));
+}
+
+// Memory need not be aligned.
+template <typename Vector, typename Value>
+INLINE Vector read(const Value* from) {
+  if constexpr (sizeof(Vector) > sizeof(Part)) {
+    typedef Cut<Vector, PartInts> Parts;
+    Parts values;
+    for (int i = 0; i < Parts::count; i++)
+      std::memcpy(&values.parts[i], (const char*)from + i * sizeof(Part), sizeof(Part));
+    return values;
+  } else {
+    Vector values;
+    std::memcpy(&values, from, sizeof values);
+    return values;
+  }
+}
+
+template <typename Vector, typename Value>
+INLINE void write(Value* to, Vector values) {
+  if constexpr (sizeof(Vector) > sizeof(Part)) {
+    const Cut<Vector, PartInts> cut(values);
+    for (int i = 0; i < cut.count; i++)
+      std::memcpy((char*)to + i * sizeof(Part), &cut.parts[i], sizeof(Part));
+  } else {
+    std::memcpy(to, &values, sizeof values);
+  }
 }
 
 INLINE Floats widen(Halves halves) {
@@ -39,9 +121,44 @@ INLINE Floats widen(Halves halves) {
   return (Floats)(__builtin_convertvector(halves, Words) << 16);
 }
 
-// By way of 16 bits, which GCC 12 does in a sixth of the instructions.
+// GCC 12 takes several instructions for each of these where the processor has one.
+INLINE Halves to_halves(Bytes bytes) {
+#if defined(HAS_AVX2)
+  return (Halves)_mm256_cvtepu8_epi16((__m128i)bytes);
+#endif
+  return __builtin_convertvector(bytes, Halves);
+}
+
 INLINE Ints to_ints(Bytes bytes) {
-  return __builtin_convertvector(__builtin_convertvector(bytes, Halves), Ints);
+#if defined(HAS_MASKS)
+  return (Ints)_mm512_cvtepu8_epi32((__m128i)bytes);
+#elif defined(HAS_AVX2)
+  CutInts values;
+  values.parts[0] = (PartInts)_mm256_cvtepu8_epi32((__m128i)bytes);
+  values.parts[1] = (PartInts)_mm256_cvtepu8_epi32(_mm_srli_si128((__m128i)bytes, 8));
+  return values;
+#endif
+  return __builtin_convertvector(to_halves(bytes), Ints);
+}
+
+#if defined(HAS_AVX2)
+// To bytes, in order again: an instruction packs within each half of a register.
+INLINE Bytes pack(__m256i halves) {
+  const __m256i in_order = _mm256_permute4x64_epi64(halves, 0xd8);
+  return (Bytes)_mm_packus_epi16(_mm256_castsi256_si128(in_order),
+                                 _mm256_extracti128_si256(in_order, 1));
+}
+#endif
+
+// Of values from 0 to 255.
+INLINE Bytes to_bytes(Ints values) {
+#if defined(HAS_MASKS)
+  return (Bytes)_mm512_cvtepi32_epi8((__m512i)values);
+#elif defined(HAS_AVX2)
+  const CutInts cut(values);
+  return pack(_mm256_packus_epi32((__m256i)cut.parts[0], (__m256i)cut.parts[1]));
+#endif
+  return __builtin_convertvector(__builtin_convertvector(values, Halves), Bytes);
 }
 
 // To the nearest, ties to even, as PyTorch rounds; a NaN stays one.
@@ -51,19 +168,16 @@ INLINE Halves narrow(Floats values) {
 #else
   Words bits = (Words)values;
   Words nearest = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  Words is_number = (Words)(values == values);
-  return __builtin_convertvector((nearest & is_number) | (0x7fc0u & ~is_number), Halves);
+  const Ints chosen = choose(is_nan(values), splat_int(0x7fc0), (Ints)nearest);
+  return __builtin_convertvector((Words)chosen, Halves);
 #endif
 }
 
 // The first `count` values, 0 for the rest: rows of channels need not be a multiple of the lanes.
 template <typename Vector, typename Value>
 INLINE Vector load_raw(const Value* from, int64_t count) {
+  if (__builtin_expect(count >= LANES, 1)) return read<Vector>(from);
   Vector values = {};
-  if (__builtin_expect(count >= LANES, 1)) {
-    std::memcpy(&values, from, sizeof values);
-    return values;
-  }
 #if defined(HAS_MASKS) && !defined(__SANITIZE_ADDRESS__)  // which sees no masked access
   const __mmask16 some = (1u << count) - 1;
   if constexpr (sizeof(Value) == 4) return (Vector)_mm512_maskz_loadu_epi32(some, from);
@@ -75,10 +189,7 @@ INLINE Vector load_raw(const Value* from, int64_t count) {
 
 template <typename Vector, typename Value>
 INLINE void store_raw(Value* to, Vector values, int64_t count) {
-  if (__builtin_expect(count >= LANES, 1)) {
-    std::memcpy(to, &values, sizeof values);
-    return;
-  }
+  if (__builtin_expect(count >= LANES, 1)) return write(to, values);
 #if defined(HAS_MASKS) && !defined(__SANITIZE_ADDRESS__)  // which sees no masked access
   const __mmask16 some = (1u << count) - 1;
   if constexpr (sizeof(Value) == 4) return _mm512_mask_storeu_epi32(to, some, (__m512i)values);
@@ -98,7 +209,7 @@ INLINE void store(bfloat16* to, Floats values, int64_t count) {
 
 // e^x for x <= 0, to 2 units in the last place: 2^n times a polynomial of the rest.
 INLINE Floats exp_of_negative(Floats x) {
-  x = choose(x > -87.0f, x, splat(-87.0f));
+  x = choose(less(splat(-87.0f), x), x, splat(-87.0f));
   Ints n = __builtin_convertvector(x * 1.44269504f - 0.5f, Ints);  // truncation rounds to nearest
   Floats whole = __builtin_convertvector(n, Floats);
   Floats rest = (x - whole * 0.693145752f) - whole * 1.42860677e-6f;
