@@ -213,8 +213,8 @@ void call_winograd(const Shape& shape, int64_t kernels, int64_t pad, bool half, 
 }
 
 // Windows that overlap as much as can be, of pixels at both ends.
-void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, int64_t columns,
-                 bool part) {
+void call_resize(int64_t height, int64_t width, int64_t channels, int64_t pixel, int64_t rows,
+                 int64_t columns, bool part) {
   const int64_t loaded = channels == 3 ? 4 : 16, sizes[] = {columns, rows};
   const int64_t whole[] = {width, height};
   std::vector<Block> blocks;
@@ -243,8 +243,9 @@ void call_resize(int64_t height, int64_t width, int64_t channels, int64_t rows, 
     windows[axis] = {size, most, first, count, weights};
   }
   const int64_t skipped = part ? height - (height < 19 ? height : 19) : 0;
-  StriateResize job = {height, width, channels, windows[0], windows[1], skipped, height - skipped};
-  job.x = bytes(height * width * channels);
+  StriateResize job = {height,     width,      channels, pixel,
+                       windows[0], windows[1], skipped,  height - skipped};
+  job.x = bytes(height * width * pixel);
   job.between = bytes(job.rows * columns * channels);
   job.y = bytes(rows * columns * channels);
   KERNELS.resize(job);
@@ -305,12 +306,12 @@ void call_muons(const std::vector<bool>& halves) {
 }
 
 void call_resizes() {
-  for (int64_t channels : {1, 3})
+  for (int64_t pixel : {1, 3, 4})
     for (int64_t height : {1, 5, 40})
       for (int64_t width : {1, 2, 6, 33})
         for (int64_t size : {1, 3, 17})
           for (bool part : {false, true})
-            call_resize(height, width, channels, size, 20 - size, part);
+            call_resize(height, width, pixel == 1 ? 1 : 3, pixel, size, 20 - size, part);
 }
 
 void call_trunks() {

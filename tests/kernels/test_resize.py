@@ -54,6 +54,10 @@ def test_any_image_is_scaled_as_by_pillow(
         expected = by_pillow(patch, pixels, size, interpolation, box)
     found = resize_image(pixels, size, filter=interpolation, box=box)
     np.testing.assert_array_equal(found, expected)
+    if channels == 3:  # as Pillow keeps them
+        spaced = np.dstack([pixels, np.full_like(pixels[:, :, :1], 99)])[:, :, :3]
+        found = resize_image(spaced, size, filter=interpolation, box=box)
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])

@@ -34,6 +34,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from striate.data.lent import pixels_of
 from striate.data.names import escape_name
 from striate.data.preprocessing import WHITE, Preprocessing
 from striate.data.resize import Pixels, fit
@@ -119,7 +120,8 @@ def decode_full_size(image: str | Path | bytes, *, grey: bool = False) -> Pixels
     with _told_as_data_error(image), _judged(), _opened(io.BytesIO(_content(image))) as opened:
         channels = 1 if grey or _facts(opened).grey else 3
         opened.load()
-        return _pixels(flatten(_turn(opened), channels, (WHITE,) * channels))
+        upright = flatten(_turn(opened), channels, (WHITE,) * channels)
+        return np.ascontiguousarray(pixels_of(upright))
 
 
 @contextmanager
@@ -143,8 +145,9 @@ def read_file(path: str) -> bytes:
         BadImage: If there is none, or it is too long.
     """
     try:
-        _check_file(Path(path).stat())  # a pipe would wait for ever
-        return Path(path).read_bytes()
+        file = Path(path)
+        _check_file(file.stat())  # a pipe would wait for ever
+        return file.read_bytes()
     except FileNotFoundError:
         raise BadImage("vanished", "the file is not there") from None
     except (OSError, ValueError) as error:
@@ -158,8 +161,9 @@ def inspect_file(path: str) -> ImageFacts:
         BadImage: If it is no image in a format of the allow-list, or too large.
     """
     try:
-        _check_file(Path(path).stat())
-        with Path(path).open("rb") as file, _opened(file) as image:
+        place = Path(path)
+        _check_file(place.stat())
+        with place.open("rb") as file, _opened(file) as image:
             return _facts(image)
     except FileNotFoundError:
         raise BadImage("vanished", "the file is not there") from None
@@ -182,12 +186,7 @@ def decode_bytes(content: bytes, preprocessing: Preprocessing) -> Pixels:
             image.load()
             upright = _turn(image)
             flat = flatten(upright, preprocessing.channels, preprocessing.background)
-            pixels = _pixels(flat)
-        return fit(pixels, preprocessing)
-
-
-def _pixels(image: Image.Image) -> Pixels:
-    return np.asarray(image, np.uint8).reshape(image.height, image.width, -1)
+            return fit(pixels_of(flat), preprocessing)
 
 
 @contextmanager

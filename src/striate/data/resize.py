@@ -45,15 +45,15 @@ def fit(image: Pixels, preprocessing: Preprocessing) -> Pixels:
     """Bring an image to the size of the preprocessing.
 
     Args:
-        image: uint8 (h, w, C).
+        image: uint8 (h, w, C), row-major; with a byte to spare behind each pixel or not.
         preprocessing: Its `size`, `resize`, `interpolation` and `background` count.
 
     Returns:
-        uint8 (H, W, C).
+        uint8 (H, W, C), C-contiguous; the image itself where it has that size and lies so.
     """
     if image.shape[:2] == preprocessing.size:
-        return image
-    return _POLICIES[preprocessing.resize](np.ascontiguousarray(image), preprocessing)
+        return np.ascontiguousarray(image)
+    return _POLICIES[preprocessing.resize](image, preprocessing)
 
 
 def fit_array(images: Pixels, preprocessing: Preprocessing) -> Pixels:
@@ -105,6 +105,7 @@ def _scale(
         return resize_image(image, size, filter=interpolation, box=box)
     left, top, right, bottom = box or (0, 0, w, h)
     sampling = _FILTERS[interpolation]
+    image = np.ascontiguousarray(image)
     whole = Image.fromarray(image[:, :, 0] if channels == 1 else image)
     across = whole.resize((width, h), sampling, box=(left, 0, right, h))
     scaled = across.resize((width, height), sampling, box=(0, top, width, bottom))

@@ -20,7 +20,7 @@ import torch  # noqa: F401 - its OpenMP runtime has to be there first
 
 from striate.errors import UsageError
 
-VERSION = 8  # of the C interface, as in native/dispatch.cpp
+VERSION = 9  # of the C interface, as in native/dispatch.cpp
 
 
 @functools.cache

@@ -39,7 +39,7 @@ class _Resize(ctypes.Structure):
     """`StriateResize` of native/striate_kernels.h."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("height", "width", "channels")),
+        *((name, ctypes.c_int64) for name in ("height", "width", "channels", "pixel")),
         *((name, _Windows) for name in ("across", "down")),
         *((name, ctypes.c_int64) for name in ("first_row", "rows")),
         *((name, ctypes.c_void_p) for name in ("x", "between", "y")),
@@ -92,7 +92,8 @@ def resize_image(
     """Scale an image; the bytes are those of Pillow's `Image.resize` to (H, w), then to (h, w).
 
     Args:
-        pixels: uint8 (H, W, C), C-contiguous; C is 1 or 3.
+        pixels: uint8 (H, W, C); C is 1 or 3. Row-major; of three channels with a byte to spare
+            behind each pixel or not, otherwise it is copied.
         size: (h, w) of the result.
         filter: How pixels are weighted.
         box: Left, upper, right and lower edge of the part to scale, in pixels; None for all.
@@ -102,8 +103,10 @@ def resize_image(
     """
     library = load_library()
     assert library is not None
-    assert pixels.flags.c_contiguous
     height, width, channels = pixels.shape
+    pixel = 4 if channels == 3 and pixels.strides == (4 * width, 4, 1) else channels
+    if pixel == channels:
+        pixels = np.ascontiguousarray(pixels)
     left, upper, right, lower = box or (0.0, 0.0, float(width), float(height))
     across = _row_windows(width, size[1], channels=channels, start=left, end=right, filter=filter)
     down = find_windows(height, size[0], start=upper, end=lower, filter=filter)
@@ -115,6 +118,7 @@ def resize_image(
         height=height,
         width=width,
         channels=channels,
+        pixel=pixel,
         across=across.structure(),
         down=down.structure(),
         first_row=first_row,

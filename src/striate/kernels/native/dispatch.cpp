@@ -67,7 +67,7 @@ const Kernels* chosen = choose();
 
 extern "C" {
 
-int32_t striate_version(void) { return 8; }
+int32_t striate_version(void) { return 9; }
 
 const char* striate_processor(void) { return chosen->name; }
 
