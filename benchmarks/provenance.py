@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from striate.kernels import processor
 from striate.training.machine import describe_machine, describe_versions
 
 FOLDER = Path(__file__).parent
@@ -25,9 +26,9 @@ def write_result(name: str, title: str, body: str) -> Path:
         body: Markdown.
     """
     machine = describe_machine(torch.device("cpu"))
-    processor = re.sub(r"[^a-z0-9]+", "-", str(machine["processor"]).lower()).strip("-")
+    kind = re.sub(r"[^a-z0-9]+", "-", str(machine["processor"]).lower()).strip("-")
     date = time.strftime("%Y-%m-%d", time.gmtime())
-    path = FOLDER / "results" / f"{name}-{processor}-{date}.md"
+    path = FOLDER / "results" / f"{name}-{kind}-{date}.md"
     path.parent.mkdir(exist_ok=True)
     script = f"benchmarks/{Path(sys.argv[0]).name}"
     versions = ", ".join(f"{package} {number}" for package, number in describe_versions().items())
@@ -36,7 +37,8 @@ def write_result(name: str, title: str, body: str) -> Path:
         "",
         f"- command: `{shlex.join(['python', script, *map(_portable, sys.argv[1:])])}`",
         f"- machine: {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, {machine['system']}; {torch.get_num_threads()} threads",
+        f"{machine['memory_gib']} GiB, {machine['system']}; {torch.get_num_threads()} threads; "
+        f"operators for {processor()}",
         f"- versions: {versions}; commit {current_commit()}",
         f"- date: {date}",
         "",

@@ -5,10 +5,11 @@
 NET is lenet5, lenet5-64, lenet5-1024 (LeNet-5 on 28x28 at batch 256, 64, 1024, fp32), mlp50 (50
 hidden units, fp32), default (the net and the recipe for CIFAR-10, bf16) or resnet18 (its form for
 32x32, batch 128, bf16); all of them if none is named. The images are synthetic and the same for
-all. Each arm is a process with two threads; they measure in turn, a block of some seconds each, and
-sleep in between. Images a second are medians over the blocks; a ratio is the median of those within
-each round. `--peers` names the Python that has Keras, JAX and scikit-learn: peers/README.md says
-how to make it. `--fp32` trains all in fp32, for processors that do not multiply bf16. Status 1 if a net is not as many times as fast as the best peer as is aimed at.
+all. `--fp32` trains all in fp32, for processors that do not multiply bf16. Each arm is a process
+with two threads; they measure in turn, a block of some seconds each, and sleep in between. Images a
+second are medians over the blocks; a ratio is the median of those within each round. `--peers`
+names the Python that has Keras, JAX and scikit-learn: peers/README.md says how to make it. Status 1
+if a net is not as many times as fast as the best peer as is aimed at.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from striate.data import TEST, TRAIN, UNASSIGNED, VALIDATION
-from striate.data.hashing import DIGEST_BYTES
 from striate.data.splits import assign_splits, join_groups
+from striate.kernels import DIGEST_BYTES
 
 
 def digests(values: list[int]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import striate.data.hashing as hashing
+from striate.data import hashing
 from striate.data.hashing import digest_files, digest_images
 from striate.kernels import DIGEST_BYTES, digest_messages, load_library
 

@@ -179,14 +179,13 @@ def decode_bytes(content: bytes, preprocessing: Preprocessing) -> Pixels:
     Raises:
         BadImage: If it is no whole image in a format of the allow-list, or too large.
     """
-    with _judged():
-        with _opened(io.BytesIO(content)) as image:
-            _facts(image)
-            _shrink_while_decoding(image, preprocessing.size)
-            image.load()
-            upright = _turn(image)
-            flat = flatten(upright, preprocessing.channels, preprocessing.background)
-            return fit(pixels_of(flat), preprocessing)
+    with _judged(), _opened(io.BytesIO(content)) as image:
+        _facts(image)
+        _shrink_while_decoding(image, preprocessing.size)
+        image.load()
+        upright = _turn(image)
+        flat = flatten(upright, preprocessing.channels, preprocessing.background)
+        return fit(pixels_of(flat), preprocessing)
 
 
 @contextmanager

@@ -6,9 +6,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-
 import torch
+from numpy.typing import NDArray
 
 from striate.data.memory import Reader
 from striate.kernels import DIGEST_BYTES, can_digest, digest_messages

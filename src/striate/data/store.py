@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from striate.data.cache import cache_folder
 from striate.data.download import Progress
 from striate.data.durable import sync_folder
-from striate.data.hashing import DIGEST_BYTES
 from striate.data.lock import locked
 from striate.data.nearness import unequal_pairs
 from striate.data.problem import Problem
@@ -37,6 +36,7 @@ from striate.data.records import FileSource, ImageFile
 from striate.data.resize import Pixels
 from striate.data.scan import Request, Scan, decode_all, inspect_all
 from striate.errors import ResourceError
+from striate.kernels import DIGEST_BYTES
 
 _FORMAT = 2
 _SUFFIX = ".tmp-"

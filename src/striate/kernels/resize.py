@@ -82,7 +82,7 @@ class Windows:
 
 
 def can_resize(channels: int) -> bool:
-    """Whether `resize_image` takes such images here, and is faster than Pillow: with AVX2 or more."""
+    """Whether `resize_image` takes such images, faster than Pillow: with AVX2 or more."""
     return processor() not in {"pytorch", "scalar"} and channels in {1, 3}
 
 

@@ -10,7 +10,8 @@
 #include <immintrin.h>
 #endif
 
-#define INLINE static inline __attribute__((always_inline))
+#define ALWAYS __attribute__((always_inline))  // of a method or a lambda
+#define INLINE static inline ALWAYS
 #define APART __attribute__((noinline))  // where a loop needs all registers
 
 constexpr int LANES = 16;
@@ -34,9 +35,9 @@ struct Cut {
   static constexpr int count = sizeof(Vector) / sizeof(Register);
   Register parts[count];
 
-  Cut() {}
-  Cut(Vector whole) { std::memcpy(parts, &whole, sizeof whole); }
-  operator Vector() const {
+  ALWAYS Cut() {}
+  ALWAYS Cut(Vector whole) { std::memcpy(parts, &whole, sizeof whole); }
+  ALWAYS operator Vector() const {
     Vector whole;
     std::memcpy(&whole, parts, sizeof whole);
     return whole;
@@ -58,28 +59,28 @@ INLINE Ints splat_int(int32_t value) { return value - (Ints){}; }
 
 // Where it is so, all bits of a value are set.
 INLINE Ints less(Floats a, Floats b) {
-  return by_register<CutInts>([](Part x, Part y) { return x < y; }, CutFloats(a), CutFloats(b));
+  return by_register<CutInts>([](Part x, Part y) ALWAYS { return x < y; }, CutFloats(a), CutFloats(b));
 }
 INLINE Ints at_most(Floats a, Floats b) {
-  return by_register<CutInts>([](Part x, Part y) { return x <= y; }, CutFloats(a), CutFloats(b));
+  return by_register<CutInts>([](Part x, Part y) ALWAYS { return x <= y; }, CutFloats(a), CutFloats(b));
 }
 INLINE Ints is_nan(Floats a) {
-  return by_register<CutInts>([](Part x) { return x != x; }, CutFloats(a));
+  return by_register<CutInts>([](Part x) ALWAYS { return x != x; }, CutFloats(a));
 }
 INLINE Ints less(Ints a, Ints b) {
-  return by_register<CutInts>([](PartInts x, PartInts y) { return x < y; }, CutInts(a), CutInts(b));
+  return by_register<CutInts>([](PartInts x, PartInts y) ALWAYS { return x < y; }, CutInts(a), CutInts(b));
 }
 INLINE Ints equal(Ints a, Ints b) {
-  return by_register<CutInts>([](PartInts x, PartInts y) { return x == y; }, CutInts(a),
+  return by_register<CutInts>([](PartInts x, PartInts y) ALWAYS { return x == y; }, CutInts(a),
                               CutInts(b));
 }
 
 INLINE Floats choose(Ints where, Floats yes, Floats no) {
-  return by_register<CutFloats>([](PartInts w, Part y, Part n) { return w ? y : n; },
+  return by_register<CutFloats>([](PartInts w, Part y, Part n) ALWAYS { return w ? y : n; },
                                 CutInts(where), CutFloats(yes), CutFloats(no));
 }
 INLINE Ints choose(Ints where, Ints yes, Ints no) {
-  return by_register<CutInts>([](PartInts w, PartInts y, PartInts n) { return w ? y : n; },
+  return by_register<CutInts>([](PartInts w, PartInts y, PartInts n) ALWAYS { return w ? y : n; },
                               CutInts(where), CutInts(yes), CutInts(no));
 }
 
