@@ -1,20 +1,22 @@
 """Where compiled operators pay: norms, convolutions of 3x3, steps of Muon, the scaling of photos.
 
-    python benchmarks/operators.py [--quick]
+    python benchmarks/operators.py [--bytes] [--quick]
 
 First batch norm with ReLU, as one operator and as PyTorch's two, in training (forward and backward)
 and without gradients, for volumes on both sides of the bounds in `striate.nets.fusing`. Then
 convolutions of 3x3 forward and back, by minimal filtering and by PyTorch, in fp32 and, where the
 processor multiplies it, in bf16; and those with a max pooling, a batch norm and a GELU behind them,
 where the pooling is one operator with the convolution or with the norm. Then a step of Muon for one
-layer's weights, by the compiled operator and by PyTorch's. Then a photo of 500x375 pixels to
-squares, by the compiled operator and by Pillow. The two arms take turns, call by call; each figure
-is a median. About three minutes.
+layer's weights, by the compiled operator and by PyTorch's. Then, with `--bytes` alone, a photo of
+500x375 pixels to squares, by the compiled operator and by Pillow, and BLAKE2b of files, side by
+side and by hashlib. The two arms take turns, call by call; each figure is a median. About three
+minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import statistics
 import time
 from collections.abc import Callable
@@ -26,7 +28,9 @@ import torch.nn.functional as F
 from PIL import Image
 from provenance import write_result
 
+from striate.data.hashing import digest_files
 from striate.kernels import (
+    DIGEST_BYTES,
     convolve,
     keep_freed_memory,
     multiplies_bf16,
@@ -60,6 +64,7 @@ CONVOLUTIONS = (  # images, channels, kernels, side
     *((1, 64, 64, 16), (2, 256, 256, 8)),
 )
 POOLED = ((256, 24, 64, 31), (256, 64, 256, 15), (256, 256, 256, 7), (64, 128, 128, 16))
+MESSAGES = ((8, 212_000), (8, 20_000), (64, 3_072))  # photos, images of CIFAR-10
 SIDES = (64, 128, 224)
 MATRICES = ((16, 25), (32, 400), (128, 512), (64, 216), (256, 576), (256, 2304), (512, 4608))
 PHOTO = (375, 500)
@@ -205,18 +210,38 @@ def scaling_line(side: int, calls: int) -> str:
     return f"| {side} | {ours:.3f} | {theirs:.3f} | {theirs / ours:.2f} |"
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--calls", type=int, default=100, help="timed, of each arm")
-    parser.add_argument("--quick", action="store_true", help="a proof that it runs: no results")
-    options = parser.parse_args()
-    calls = 2 if options.quick else options.calls
-    keep_freed_memory()
-    kinds = (torch.float32, torch.bfloat16)
-    body = "\n".join((
-        f"Compiled for {processor()}. Medians of {calls} calls, in milliseconds.",
+def digest_line(count: int, length: int, calls: int) -> str:
+    """A row for so many messages of that length, in one thread."""
+    messages = [np.random.default_rng(n).bytes(length) for n in range(count)]
+    ours, theirs = compare(
+        lambda: digest_files(messages),
+        lambda: [hashlib.blake2b(each, digest_size=DIGEST_BYTES).digest() for each in messages],
+        calls,
+    )
+    return f"| {count} of {length:,} bytes | {ours:.3f} | {theirs:.3f} | {theirs / ours:.2f} |"
+
+
+def of_bytes(calls: int) -> list[str]:
+    """The tables of photos and digests."""
+    return [
+        f"## A photo of {PHOTO[1]}x{PHOTO[0]} pixels to a square",
         "",
+        "| side | compiled | Pillow | ratio |",
+        "|---:|---:|---:|---:|",
+        *(scaling_line(side, calls) for side in SIDES),
+        "",
+        "## Digests",
+        "",
+        "| messages | compiled | hashlib | ratio |",
+        "|---:|---:|---:|---:|",
+        *(digest_line(*each, calls) for each in MESSAGES),
+    ]
+
+
+def of_floats(calls: int) -> list[str]:
+    """The tables of norms, convolutions and steps of Muon."""
+    kinds = (torch.float32, torch.bfloat16)
+    return [
         "## Batch norm and ReLU",
         "",
         f"The layers run one by one below {FEWEST_VALUES:,} values, without gradients below "
@@ -263,16 +288,25 @@ def main() -> None:
             for dtype in (kinds if multiplies_bf16() else kinds[:1])
             for shape in MATRICES
         ),
-        "",
-        f"## A photo of {PHOTO[1]}x{PHOTO[0]} pixels to a square",
-        "",
-        "| side | compiled | Pillow | ratio |",
-        "|---:|---:|---:|---:|",
-        *(scaling_line(side, calls) for side in SIDES),
-    ))  # fmt: skip
+    ]
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--calls", type=int, default=100, help="timed, of each arm")
+    parser.add_argument("--bytes", action="store_true", help="photos and digests alone")
+    parser.add_argument("--quick", action="store_true", help="a proof that it runs: no results")
+    options = parser.parse_args()
+    calls = 2 if options.quick else options.calls
+    keep_freed_memory()
+    name = "operators-of-bytes" if options.bytes else "operators"
+    lines = of_bytes(calls) if options.bytes else [*of_floats(calls), "", *of_bytes(calls)]
+    first = f"Compiled for {processor()}. Medians of {calls} calls, in milliseconds."
+    body = "\n".join([first, "", *lines])
     print(body)
     if not options.quick:
-        print(write_result("operators", "Where compiled operators pay", body))
+        print(write_result(name, "Where compiled operators pay", body))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def write_result(name: str, title: str, body: str) -> Path:
         body: Markdown.
     """
     machine = describe_machine(torch.device("cpu"))
+    operators = {"pytorch": "PyTorch's operators"}.get(processor(), f"operators for {processor()}")
     kind = re.sub(r"[^a-z0-9]+", "-", str(machine["processor"]).lower()).strip("-")
     date = time.strftime("%Y-%m-%d", time.gmtime())
     path = FOLDER / "results" / f"{name}-{kind}-{date}.md"
@@ -38,7 +39,7 @@ def write_result(name: str, title: str, body: str) -> Path:
         f"- command: `{shlex.join(['python', script, *map(_portable, sys.argv[1:])])}`",
         f"- machine: {machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {machine['system']}; {torch.get_num_threads()} threads; "
-        f"operators for {processor()}",
+        f"{operators}",
         f"- versions: {versions}; commit {current_commit()}",
         f"- date: {date}",
         "",

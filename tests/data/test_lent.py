@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -18,7 +22,12 @@ def test_an_array_has_the_pixels_of_the_image(shape):
     np.testing.assert_array_equal(pixels_of(image), pixels)
 
 
-@pytest.mark.skipif(not hasattr(Image.Image, "__arrow_c_array__"), reason="Pillow before 11.3")
+lends = pytest.mark.skipif(
+    tuple(map(int, PIL.__version__.split(".")[:2])) < (11, 3), reason="Pillow before 11.3"
+)
+
+
+@lends
 def test_three_channels_are_not_copied():
     image = Image.new("RGB", (5, 7), (1, 2, 3))
     array = pixels_of(image)
@@ -47,12 +56,34 @@ def test_an_image_of_several_blocks_is_copied():
     assert array[2099, 2099].tolist() == [7, 8, 9]
 
 
-def test_without_the_interface_it_is_copied():
-    class Old(Image.Image):
-        @property
-        def __arrow_c_array__(self):
-            raise AttributeError
+def test_what_was_lent_is_freed():
+    """Pillow 11.2 kept it for ever."""
+    image = Image.new("RGB", (300, 400), (1, 2, 3))
+    array = pixels_of(image)
+    before = Image.core.get_stats()["freed_blocks"]
+    image.close()
+    del image, array
+    gc.collect()
+    assert Image.core.get_stats()["freed_blocks"] > before
 
-    image = Image.new("RGB", (5, 7), (1, 2, 3))
-    image.__class__ = Old
-    assert pixels_of(image).strides == (15, 3, 1)
+
+def test_an_old_pillow_lends_nothing(monkeypatch):
+    monkeypatch.setattr(PIL, "__version__", "11.2.1")
+    assert pixels_of(Image.new("RGB", (5, 7), (1, 2, 3))).strides == (15, 3, 1)
+
+
+def test_rows_that_are_apart_are_copied():
+    script = """
+import numpy as np
+from PIL import Image
+from striate.data.lent import pixels_of
+for width in (1, 5, 64, 401):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, width, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(pixels_of(Image.fromarray(pixels)), pixels)
+"""
+    environment = {**os.environ, "PILLOW_ALIGNMENT": "64"}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+
+
+def test_an_image_without_pixels_is_an_empty_array():
+    assert pixels_of(Image.new("RGB", (0, 7))).size == 0

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import resource
 import signal
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data import load_data
+from striate.data import load_data, scan
 from striate.data.scan import Request
 from striate.data.sources.folder import read_folder
 from striate.data.store import open_store, store_key
@@ -72,6 +73,22 @@ def test_the_key_depends_on_what_is_asked_for(make_folder: Callable) -> None:
     files = read_folder(make_folder({"a": 2, "b": 2})).files
     requests = [Request(), Request(8), Request(8, "pad"), Request(8, "pad", (0, 0, 0))]
     assert len({store_key(files, request) for request in requests}) == 4
+
+
+@pytest.mark.parametrize("held", [1, 1 << 24])
+def test_each_image_has_the_digest_of_its_own_file(
+    make_folder: Callable, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr(scan, "_MOST_HELD", held)
+    source = read_folder(make_folder({"a": 11, "b": 11}))
+    paths = [Path(file.path) for file in source.files]
+    paths[3].write_bytes(b"no image")
+    paths[9].write_bytes(paths[9].read_bytes()[:200])
+    store = open_store(source, Request())
+    assert store.rows.tolist() == [row for row in range(22) if row not in {3, 9}]
+    for row, digest in zip(store.rows, store.contents, strict=True):
+        content = paths[row].read_bytes()
+        assert digest.tobytes() == hashlib.blake2b(content, digest_size=16).digest()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])

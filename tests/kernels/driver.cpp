@@ -1,7 +1,7 @@
 // Calls every operator on memory of exactly the size that it may touch, for the sanitizers.
 //
-// Compiled with -DKERNELS=avx512_kernels and the like. With the argument "half", there are only
-// what multiplies in bf16; with "too-small", batches are gathered into blocks that are a byte too
+// Compiled with -DKERNELS=avx512_kernels and the like. With the argument "half", there is only
+// what multiplies in bf16, with "bytes" what works on bytes; with "too-small", batches are gathered into blocks that are a byte too
 // small: the sanitizers have to find that.
 #include <cstdint>
 #include <cstdio>
@@ -245,7 +245,7 @@ void call_resize(int64_t height, int64_t width, int64_t channels, int64_t pixel,
   const int64_t skipped = part ? height - (height < 19 ? height : 19) : 0;
   StriateResize job = {height,     width,      channels, pixel,
                        windows[0], windows[1], skipped,  height - skipped};
-  job.x = bytes(height * width * pixel);
+  job.x = bytes(height * width * pixel - (pixel - channels));
   job.between = bytes(job.rows * columns * channels);
   job.y = bytes(rows * columns * channels);
   KERNELS.resize(job);
@@ -363,6 +363,10 @@ int main(int count, char** arguments) {
     call_winograds({false, true});
     call_muons({false, true});
     call_gathers(0);
+  }
+  if (what == "bytes") {
+    call_resizes();
+    call_digests();
   }
   if (what == "half") {
     call_winograds({true});

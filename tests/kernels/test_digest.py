@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.data import hashing
+from striate.data import hashing, memory
 from striate.data.hashing import digest_files, digest_images
 from striate.kernels import DIGEST_BYTES, digest_messages, load_library
 
@@ -48,6 +48,17 @@ def test_files_have_the_digests_of_hashlib(processor, monkeypatch, count):
     monkeypatch.setattr(hashing, "can_digest", lambda: True)
     files = [np.random.default_rng(n).bytes(1000 * n) for n in range(count)]
     assert digest_files(files) == by_hashlib(files)
+
+
+def test_a_large_map_is_hashed_in_parts(processor, monkeypatch, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (50, 7, 5, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    monkeypatch.setattr(hashing, "can_digest", lambda: True)
+    monkeypatch.setattr(memory, "MOST_HELD", 7 * images[0].nbytes)
+    monkeypatch.setattr(memory, "GRAIN", 1)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    assert len(list(memory.Reader(mapped).portions(np.arange(50)))) == 8
+    np.testing.assert_array_equal(digest_images(mapped), digest_images(images))
 
 
 @pytest.mark.parametrize("layout", ["as it is", "every second", "mirrored", "read-only"])

@@ -11,6 +11,7 @@ from striate.data.fused import can_fuse_batches
 from striate.errors import UsageError
 from striate.kernels import (
     can_convolve,
+    can_digest,
     can_fuse,
     can_gather,
     can_resize,
@@ -36,6 +37,7 @@ def test_the_environment_switches_all_operators_off(switched_off):
     assert not can_fuse(torch.zeros(1, 3, 4, 4))
     assert not can_gather(channels=3, plain=True)
     assert not can_resize(3)
+    assert not can_digest()
     assert not can_fuse_batches(Augmentation(), channels=3, device=torch.device("cpu"))
     assert not can_convolve(torch.zeros(2, 24, 8, 8))
     assert not can_step_muon(torch.zeros(8, 8), torch.float32)
@@ -66,6 +68,20 @@ def test_a_library_of_another_version_is_not_used(tmp_path):
     source.write_text(f"int striate_version(void) {{ return {library.VERSION - 1}; }}")
     subprocess.run([compiler, "-shared", "-fPIC", str(source), "-o", str(other)], check=True)
     assert library._load(other) is None
+
+
+@pytest.mark.parametrize("can", [lambda: can_resize(3), can_digest])
+def test_without_registers_of_its_own_pillow_and_hashlib_are_faster(can):
+    library = load_library()
+    if library is None:
+        pytest.skip("the operators are not compiled")
+    best = processor()
+    assert can() == (best != "scalar")
+    library.striate_use_processor(b"scalar")
+    try:
+        assert not can()
+    finally:
+        library.striate_use_processor(best.encode())
 
 
 def test_the_library_names_the_processor():

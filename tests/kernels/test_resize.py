@@ -55,9 +55,10 @@ def test_any_image_is_scaled_as_by_pillow(
     found = resize_image(pixels, size, filter=interpolation, box=box)
     np.testing.assert_array_equal(found, expected)
     if channels == 3:  # as Pillow keeps them
-        spaced = np.dstack([pixels, np.full_like(pixels[:, :, :1], 99)])[:, :, :3]
-        found = resize_image(spaced, size, filter=interpolation, box=box)
-        np.testing.assert_array_equal(found, expected)
+        other = np.full_like(pixels[:, :, :1], 99)
+        for spaced in (np.dstack([pixels, other])[:, :, :3], np.dstack([other, pixels])[:, :, 1:]):
+            found = resize_image(spaced, size, filter=interpolation, box=box)
+            np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
@@ -65,6 +66,7 @@ def test_any_image_is_scaled_as_by_pillow(
 def test_a_photo_is_fitted_alike(processor, monkeypatch, resize, shape):
     pixels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     preprocessing = Preprocessing(size=(64, 48), channels=shape[2], resize=resize)
+    monkeypatch.setattr(by_policy, "can_resize", lambda channels: True)
     compiled = fit(pixels, preprocessing)
     monkeypatch.setattr(by_policy, "can_resize", lambda channels: False)
     np.testing.assert_array_equal(compiled, fit(pixels, preprocessing))

@@ -61,6 +61,16 @@ def test_no_operator_leaves_its_memory_or_is_undefined(driver):
     assert int(done.stdout.split()[0]) > 1000
 
 
+@pytest.mark.parametrize("unit", ["scalar", "avx2"])
+def test_neither_does_what_works_on_bytes_elsewhere(unit, tmp_path):
+    """Those operators are written anew for kinds of processors, of which this one has the best."""
+    if processor() in {unit, "pytorch"} or (unit == "avx2" and processor() == "scalar"):
+        pytest.skip("tested above, or not to be run here")
+    done = run(compile_driver(unit, tmp_path / "driver"), "bytes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout.split()[0]) > 200
+
+
 @pytest.mark.skipif(not multiplies_bf16(), reason="this processor does not multiply bf16")
 def test_neither_does_amx(tmp_path):
     done = run(compile_driver("amx", tmp_path / "driver", EMULATED), "half")

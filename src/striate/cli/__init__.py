@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from striate.errors import StriateError
 
 __all__ = ["main"]
-
-OBJECTS_BETWEEN_COLLECTIONS = 50_000  # Python's 700 look through PyTorch's modules for 0.4 s
 
 COMMANDS = (
     "train",
@@ -39,7 +36,6 @@ COMMANDS = (
 
 def main() -> None:
     """Run the command line, and exit with the status that its errors have."""
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from striate.cli.loading import loading
 from striate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,11 +69,13 @@ def command(
 
         striate bench "[conv3-32 relu maxpool2]*4 gap fc-5" --data photos/ --json
     """
+    with loading():
+        from striate.jobs.bench import bench
+
     from striate.cli.show import read_size
     from striate.cli.terminal import TerminalEvents
     from striate.cli.text import print_json, printable
     from striate.cli.train import read_settings
-    from striate.jobs.bench import bench
     from striate.report.roofline import refuse_other_formats
 
     if picture is not None:

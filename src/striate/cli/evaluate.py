@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from striate.cli.loading import loading
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -48,9 +50,11 @@ def command(
 
         striate evaluate model.safetensors new-photos/ --json
     """
+    with loading():
+        from striate.jobs.evaluate import evaluate
+
     from striate.cli.terminal import TerminalEvents
     from striate.cli.text import print_json
-    from striate.jobs.evaluate import evaluate
 
     with TerminalEvents() as events:
         found = evaluate(

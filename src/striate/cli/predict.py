@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from striate.cli.loading import loading
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -40,8 +42,10 @@ def command(
 
         striate predict model.safetensors photos/ --csv labels.csv
     """
+    with loading():
+        from striate.jobs.predict import iterate_predictions, open_model
+
     from striate.cli.text import print_json, printable
-    from striate.jobs.predict import iterate_predictions, open_model
 
     opened = open_model(model, device=device)
     predictions: Iterable[Prediction | Unreadable] = iterate_predictions(opened, images)

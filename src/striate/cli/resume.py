@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from striate.cli.loading import loading
+
 
 def command(
     run: Annotated[Path, typer.Argument(help="The run folder")],
@@ -18,10 +20,12 @@ def command(
     Examples:
         striate resume runs/digits-1
     """
+    with loading():
+        from striate.jobs.resume import resume
+
     from striate.cli.results import print_run
     from striate.cli.terminal import TerminalEvents
     from striate.cli.text import print_json
-    from striate.jobs.resume import resume
     from striate.training.processes import is_follower
 
     with TerminalEvents() as events:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from striate.cli.loading import loading
 from striate.errors import UsageError
 
 EXAMPLES = """
@@ -70,10 +71,12 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """Train a net on labelled images: check, split, train, evaluate, report, save."""
+    with loading():
+        from striate.jobs.train import train
+
     from striate.cli.results import print_run
     from striate.cli.terminal import TerminalEvents
     from striate.cli.text import print_json
-    from striate.jobs.train import train
     from striate.training.processes import is_follower
 
     chosen = read_settings(settings or [])

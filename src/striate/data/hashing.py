@@ -14,7 +14,14 @@ from striate.kernels import DIGEST_BYTES, can_digest, digest_messages
 
 
 def digest_files(contents: Sequence[bytes]) -> bytes:
-    """BLAKE2b of what each file holds, 16 bytes each, one after another."""
+    """Hash what files hold.
+
+    Args:
+        contents: N of them.
+
+    Returns:
+        N * 16 bytes, the BLAKE2b of each, in order.
+    """
     if len(contents) < 2 or not can_digest():
         digests = (hashlib.blake2b(each, digest_size=DIGEST_BYTES).digest() for each in contents)
         return b"".join(digests)

@@ -23,7 +23,7 @@ from striate.kernels import keep_freed_memory
 
 _INSPECTED = 512  # files whose headers one thread reads at a time
 _MOST_FILES, _MOST_BYTES = 8, 1 << 22  # of pixels, that one thread decodes at a time
-_MOST_HELD = 1 << 24  # bytes of files that one thread hashes at a time
+_MOST_HELD = 1 << 24  # bytes of files, beyond which a thread hashes those it has
 _Given = TypeVar("_Given")
 _Found = TypeVar("_Found")
 _REMARKS = {

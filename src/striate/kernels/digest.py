@@ -37,8 +37,8 @@ def digest_messages(
     """Digests of messages that lie in memory, each with the same bytes before its own.
 
     Args:
-        starts: (N,), the addresses of the messages, which the caller keeps alive.
-        lengths: (N,), in bytes.
+        starts: int64 (N,), the addresses of the messages, which the caller keeps alive.
+        lengths: int64 (N,), in bytes.
         prefix: What comes before each message.
         threads: How many share the messages out.
 

@@ -53,7 +53,8 @@ class Windows:
     Args:
         first: int64 (n,), the first pixel of each window.
         count: int64 (n,), how many it has.
-        weights: int32 (n, most), in units of 2^-22; 0 beyond the window. Or parts of them.
+        weights: int32 (n, most), in units of 2^-22; 0 beyond the window. Or int16,
+            as `in_parts` says.
     """
 
     first: NDArray[np.int64]

@@ -98,7 +98,7 @@ template <int activation, typename Value>
 INLINE Floats activate(Floats z) {
   if constexpr (activation == GELU && sizeof(Value) == 2) return z * rough_normal(z);
 
-  if constexpr (activation == RELU) return choose(less(z, (Floats){}), splat(0.0f), z);  // NaN stays
+  if constexpr (activation == RELU) return choose(less(z, (Floats){}), (Floats){}, z);  // NaN stays
   if constexpr (activation == GELU) return z * normal(z).below;
   if constexpr (activation == SILU) return z * logistic(z);
   if constexpr (activation == TANH) return hyperbolic_tangent(z);

@@ -86,7 +86,8 @@ typedef struct {
 // An image of bytes (H, W, C), C 1 or 3, scaled: along its rows, then along its columns.
 typedef struct {
   int64_t height, width, channels;  // of x
-  int64_t pixel;                    // bytes from one pixel of x to the next: C, or 4 with C = 3
+  int64_t pixel;                    // bytes from one pixel of x to the next: C, or with C = 3 also
+                                    // 4; behind the last one nothing is read
   // w = 2048 high + low, 0 <= low < 2048. Sixteen low parts for the pixels of a load, then their
   // high parts: with C = 1 for sixteen pixels, with C = 3 for four: two, four times, and two more.
   StriateWindows across;

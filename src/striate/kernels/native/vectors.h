@@ -1,5 +1,6 @@
-// Vectors of sixteen values in GCC's portable notation: the compiler maps them to what the
-// processor of the surrounding `#pragma GCC target` has, from one AVX-512 register to four of SSE.
+// Vectors of sixteen values in GCC's portable notation, on what the processor of the surrounding
+// `#pragma GCC target` has: from one AVX-512 register to four of SSE. The compiler cuts arithmetic
+// into registers; what it does badly is cut here, or written in the processor's instructions.
 #pragma once
 
 #include <cstdint>
@@ -59,16 +60,19 @@ INLINE Ints splat_int(int32_t value) { return value - (Ints){}; }
 
 // Where it is so, all bits of a value are set.
 INLINE Ints less(Floats a, Floats b) {
-  return by_register<CutInts>([](Part x, Part y) ALWAYS { return x < y; }, CutFloats(a), CutFloats(b));
+  return by_register<CutInts>([](Part x, Part y) ALWAYS { return x < y; }, CutFloats(a),
+                              CutFloats(b));
 }
 INLINE Ints at_most(Floats a, Floats b) {
-  return by_register<CutInts>([](Part x, Part y) ALWAYS { return x <= y; }, CutFloats(a), CutFloats(b));
+  return by_register<CutInts>([](Part x, Part y) ALWAYS { return x <= y; }, CutFloats(a),
+                              CutFloats(b));
 }
 INLINE Ints is_nan(Floats a) {
   return by_register<CutInts>([](Part x) ALWAYS { return x != x; }, CutFloats(a));
 }
 INLINE Ints less(Ints a, Ints b) {
-  return by_register<CutInts>([](PartInts x, PartInts y) ALWAYS { return x < y; }, CutInts(a), CutInts(b));
+  return by_register<CutInts>([](PartInts x, PartInts y) ALWAYS { return x < y; }, CutInts(a),
+                              CutInts(b));
 }
 INLINE Ints equal(Ints a, Ints b) {
   return by_register<CutInts>([](PartInts x, PartInts y) ALWAYS { return x == y; }, CutInts(a),
