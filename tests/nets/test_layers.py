@@ -103,6 +103,30 @@ def test_a_rounded_up_convolution_sees_zeros_after_the_end() -> None:
     assert layer(torch.ones(1, 1, 3, 2)).flatten().tolist() == [4, 2]
 
 
+@pytest.mark.parametrize("text", ["conv1-8/2", "conv1-8/3b0", "conv1-5/2c"])
+@pytest.mark.parametrize("channels", [1, 3, 7, 15])
+def test_a_strided_1x1_convolution_of_few_channels_has_its_gradients(text, channels) -> None:
+    """In a process of PyTorch's own convolutions they came out wrong, or it was ended."""
+    layer = parse_net(f"input 32x32x{channels} {text}").build()
+    layer = layer.to(memory_format=torch.channels_last)
+    images = torch.randn(8, channels, 32, 32).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        output = layer(images)
+    gradient = torch.randn_like(output)
+    stride = 3 if "/3" in text else 2
+    seen = torch.nn.functional.pad(images, (0, 1, 0, 1))[..., ::stride, ::stride]
+    seen = seen[..., : output.shape[2], : output.shape[3]].double()
+    expected = torch.einsum("nihw,nohw->oi", seen, gradient.double())
+    weights = layer.get_parameter("layers.conv1.weight")
+    for _ in range(20):
+        weights.grad = None
+        again = layer(images)
+        again.backward(gradient)
+        assert weights.grad is not None
+        assert torch.allclose(again, output, atol=1e-6)
+        assert torch.allclose(weights.grad[..., 0, 0].double(), expected, atol=1e-3)
+
+
 def test_unscaled_batch_norm_has_a_shift_alone() -> None:
     for layer, shape in (
         (layers.UnscaledBatchNorm2d(4, eps=1e-12), (8, 4, 3, 3)),

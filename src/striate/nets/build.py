@@ -211,10 +211,14 @@ def _convolution(layer: Convolution, part: TracedStep) -> nn.Module:
         "groups": layer.groups,
         "bias": bool(layer.bias),
     }
+    pointwise = (layer.kernel, layer.padding, layer.groups) == ((1, 1), (0, 0), 1)
+    narrow = pointwise and layer.stride != (1, 1) and before.channels < layers.NARROW
     extra = overhang(layer, before)
     if extra != (0, 0):
-        return layers.RoundedUpConvolution(extra, before.channels, after.channels, **options)
-    return nn.Conv2d(before.channels, after.channels, **options)  # type: ignore[arg-type]
+        rounded = layers.RoundedUpNarrowConvolution if narrow else layers.RoundedUpConvolution
+        return rounded(extra, before.channels, after.channels, **options)
+    kind = layers.NarrowConvolution if narrow else nn.Conv2d
+    return kind(before.channels, after.channels, **options)  # type: ignore[arg-type]
 
 
 def _transposed(layer: TransposedConvolution, part: TracedStep) -> nn.Module:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from striate.nets.graph import Convolution, Pair, Volume
 from striate.nets.windows import overhang
 
+NARROW = 16  # channels: the values of the widest vector register
+
 
 class Full(nn.Linear):
     """Fully connected: flattens (N, C, H, W) to (N, C*H*W) first."""
@@ -162,6 +164,22 @@ class LocallyConnected(nn.Module):
         return f"{self.outputs}, {self.window}, groups={self.groups}"
 
 
+class NarrowConvolution(nn.Conv2d):
+    """A strided 1x1 convolution of few channels: in training, of the pixels that it sees alone.
+
+    For its weight gradient oneDNN copies these pixels, and with fewer than `NARROW` channels in
+    channels_last memory it writes behind the copy: wrong gradients, or a crash. It is oneDNN's
+    issue 6035, seen with PyTorch 2.13.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, K, Ho, Wo)."""
+        if not torch.is_grad_enabled():
+            return super().forward(x)
+        rows, columns = self.stride
+        return F.conv2d(x[:, :, ::rows, ::columns], self.weight, self.bias)
+
+
 class RoundedUpConvolution(nn.Conv2d):
     """A convolution whose output size is rounded up: zeros are added after the last row and column.
 
@@ -179,6 +197,10 @@ class RoundedUpConvolution(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K, Ho, Wo)."""
         return super().forward(F.pad(x, (0, self.extra[1], 0, self.extra[0])))
+
+
+class RoundedUpNarrowConvolution(RoundedUpConvolution, NarrowConvolution):
+    """Both: the zeros are added first."""
 
 
 class L2Pool(nn.Module):
