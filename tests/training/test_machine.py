@@ -5,6 +5,7 @@ import torch
 
 from striate.errors import UsageError
 from striate.kernels import processor
+from striate.training import machine
 from striate.training.machine import (
     WORTH_A_THREAD,
     choose_device,
@@ -54,6 +55,31 @@ def test_small_nets_stay_in_fp32():
 def test_on_a_processor_the_precision_is_measured():
     chosen, why = choose_precision("auto", device=CPU, multiply_adds=10**9)
     assert why.startswith(f"{chosen}: matrix products run ")
+
+
+@pytest.mark.parametrize(
+    ("bf16", "measured", "expected"),
+    [
+        ({128: 30.0, 768: 30.0}, [128], "fp32: matrix products run 0.033 times"),  # emulated
+        ({128: 2.0, 768: 0.5}, [128, 768], "bf16: matrix products run 2 times"),  # by AMX tiles
+        ({128: 0.5, 768: 1.0}, [128, 768], "fp32: matrix products run 1 times"),
+    ],
+)
+def test_where_bf16_is_emulated_no_large_product_is_waited_for(
+    bf16, measured, expected, monkeypatch
+):
+    sides = []
+
+    def seconds(side, dtype):
+        if dtype == torch.float32:
+            sides.append(side)
+            return 1.0
+        return bf16[side]
+
+    monkeypatch.setattr(machine, "_product_seconds", seconds)
+    _, why = choose_precision("auto", device=CPU, multiply_adds=10**9)
+    assert why.startswith(expected)
+    assert sides == measured
 
 
 def test_mps_stays_in_fp32():

@@ -17,6 +17,8 @@ from striate.errors import UsageError
 from striate.kernels import processor
 
 WORTHWHILE_RATIO = 1.5
+HOPELESS_RATIO = 0.25  # of the small product: bf16 is emulated, and the large one takes seconds
+PRODUCTS = (128, 768)  # sides of the matrices
 SMALLEST_NET = 5_000_000  # multiply-adds an image; below it the casts cost what the products save
 WORTH_A_THREAD = 4_000_000  # multiply-adds; with fewer, threads wait longer than they work
 RECORDED_PACKAGES = ("striate", "torch", "numpy", "pillow", "scikit-learn", "safetensors")
@@ -83,16 +85,27 @@ def choose_precision(
     if device.type == "cuda":
         fits = torch.cuda.is_bf16_supported(including_emulation=False)
         return ("bf16", "bf16: this GPU has it") if fits else ("fp32", "fp32: this GPU has no bf16")
-    ratio = _matrix_product_seconds(torch.float32) / _matrix_product_seconds(torch.bfloat16)
+    ratio = _gain_of_bf16()
     chosen = "bf16" if ratio >= WORTHWHILE_RATIO else "fp32"
     return (
         chosen,
-        f"{chosen}: matrix products run {ratio:.1f} times as fast in bf16 on this processor",
+        f"{chosen}: matrix products run {ratio:.2g} times as fast in bf16 on this processor",
     )
 
 
-def _matrix_product_seconds(dtype: torch.dtype) -> float:
-    matrix = torch.ones(768, 768, dtype=dtype)
+def _gain_of_bf16() -> float:
+    """How many times as fast as in fp32 a matrix product is."""
+    gain = 0.0
+    for side in PRODUCTS:
+        fp32, bf16 = (_product_seconds(side, d) for d in (torch.float32, torch.bfloat16))
+        gain = fp32 / bf16
+        if gain < HOPELESS_RATIO:
+            break
+    return gain
+
+
+def _product_seconds(side: int, dtype: torch.dtype) -> float:
+    matrix = torch.ones(side, side, dtype=dtype)
     times = []
     for _ in range(5):
         start = time.perf_counter()
