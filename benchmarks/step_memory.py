@@ -36,6 +36,7 @@ from torch.profiler import ProfilerActivity, profile
 from striate.nets import Net, load_net, zoo_nets
 from striate.nets.fused import use_fused
 from striate.nets.layers import RememberingMaxPool
+from striate.training.rules import Descent, Memory
 
 BOUND = 0.10
 GIB = 2**30
@@ -70,13 +71,22 @@ class Training:
         use_fused(self.module, False)
         self.images = torch.rand(batch, channels, height, width).to(memory_format=last)
         self.labels = torch.zeros(batch, dtype=torch.long)
-        self.optimizer = torch.optim.SGD(self.module.parameters(), lr=1e-9, momentum=0.9)
+        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
+        self.memories: list[Memory] = [{} for _ in self.parameters]
+        self.rule = Descent(momentum=0.9)
 
     def step(self) -> None:
         """Forward, backward, and a step of the optimiser."""
-        self.optimizer.zero_grad()
+        self.forget_gradients()
         self.loss(self.module(self.images)).backward()
-        self.optimizer.step()
+        gradients = [p.grad for p in self.parameters]
+        with torch.no_grad():
+            self.rule.move(self.parameters, gradients, self.memories, rate=1e-9, decay=0.0)
+
+    def forget_gradients(self) -> None:
+        """They hold no memory then."""
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def loss(self, output: Tensor) -> Tensor:
         """Cross-entropy, or what an autoencoder learns: the squared error against the images."""
@@ -95,7 +105,7 @@ class Training:
     def peak(self) -> int:
         """Bytes held at the worst moment of a step."""
         self.step()
-        self.optimizer.zero_grad()
+        self.forget_gradients()
         before = self.held()
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
             self.step()

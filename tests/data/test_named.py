@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from striate.data import find_named_sets, load_data, named_sets
 from striate.data.download import RemoteFile
@@ -26,8 +27,14 @@ def folder_of(name: str) -> Path:
     return folder
 
 
-def test_digits_come_with_scikit_learn() -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_digits_come_with_scikit_learn(elsewhere, monkeypatch) -> None:
+    if elsewhere:
+        monkeypatch.setattr(module, "find_spec", lambda _: None)
     data = load_data("digits")
+    digits = load_digits()
+    assert np.array_equal(data.labels, digits.target)
+    assert np.abs(data.images[..., 0] / 255 * 16 - digits.images).max() < 0.05
     assert data.images.shape == (1797, 8, 8, 1)
     assert data.images.max() == 255
     assert data.mirror is False

@@ -117,6 +117,32 @@ def test_steps_are_those_of_the_formula(name, decay):
     assert np.allclose(path(name, 20, **settings), expected, atol=1e-10)
 
 
+@pytest.mark.parametrize("name", NAMES[:-1])
+def test_steps_are_those_of_pytorchs_classes_to_the_last_bit(name):
+    settings = choice(name, weight_decay=0.01)
+    betas = (settings.momentum, settings.beta2)
+    mine, theirs = net(), net()
+    rates = {"lr": settings.lr, "weight_decay": 0.01}
+    peer = {
+        "sgd": lambda p: torch.optim.SGD(p, **rates),
+        "momentum": lambda p: torch.optim.SGD(p, **rates, momentum=0.9),
+        "nesterov": lambda p: torch.optim.SGD(p, **rates, momentum=0.9, nesterov=True),
+        "rmsprop": lambda p: torch.optim.RMSprop(p, **rates, alpha=0.99),
+        "adam": lambda p: torch.optim.Adam(p, **rates, betas=betas, fused=True),
+        "adamw": lambda p: torch.optim.AdamW(p, **rates, betas=betas, fused=True),
+    }[name]([p for p in theirs.parameters() if p.requires_grad])
+    optimizers = make_optimizers(mine, settings, batch_size=24)
+    for _ in range(4):
+        for own, other in zip(mine.parameters(), theirs.parameters(), strict=True):
+            if own.requires_grad:
+                own.grad = torch.randn_like(own)
+                other.grad = own.grad.clone()
+        optimizers.step(1.0, whiten_factor=1.0)
+        peer.step()
+    for own, other in zip(mine.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(own, other)
+
+
 def test_gradient_descent_has_the_decks_closed_form():
     steps = np.arange(1, 31)[:, None]
     expected = np.array([3.0, -2.0]) * np.array([0.9, 0.6]) ** steps

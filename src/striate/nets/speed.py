@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.sgd import sgd
 
 from striate.nets.build import build_layers
 from striate.nets.fused import use_fused
@@ -153,7 +154,7 @@ def loss_seconds(classes: int, batch: int) -> float:
 
 
 def optimizer_seconds(tensors: int, values: int, *, memory: int) -> float:
-    """A step of SGD with momentum on so many tensors, with so many values in all.
+    """A step of SGD with momentum, as in training, on so many tensors and values in all.
 
     Measured is what it costs for itself, for each tensor, and for each value: the last on about
     `memory` bytes, or as many as are large for the caches.
@@ -166,15 +167,23 @@ def optimizer_seconds(tensors: int, values: int, *, memory: int) -> float:
 
 
 def _momentum_step(sizes: list[int]) -> float:
-    weights = [nn.Parameter(torch.full((size,), FILLING)) for size in sizes]
+    weights = [torch.full((size,), FILLING) for size in sizes]
     gradients = [torch.full_like(weight, FILLING) for weight in weights]
-    optimizer = torch.optim.SGD(weights, lr=FILLING, momentum=0.9)
+    momenta: list[Tensor | None] = [torch.zeros_like(weight) for weight in weights]
 
     def run() -> None:
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
-        optimizer.step()
-        optimizer.zero_grad()
+        sgd(
+            weights,
+            gradients,
+            momenta,
+            fused=True,
+            lr=FILLING,
+            momentum=0.9,
+            weight_decay=0.0,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
 
     return shortest(run)
 

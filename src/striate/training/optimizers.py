@@ -13,6 +13,7 @@ from striate.nets.layers import Whiten
 from striate.training.head import Head, find_head
 from striate.training.muon import Filters, Muon
 from striate.training.recipe import Optimizer
+from striate.training.rules import Adam, Descent, Memory, RmsProp, Rule
 
 REFERENCE_WIDTH = 256  # of the net in which the head's rate was found
 SHIFT_PACE = 64  # how much faster the records move the shifts of normalisation than is usual
@@ -36,33 +37,29 @@ class Side:
     decay: float
     whitening: bool = False
 
-    def options(self) -> dict[str, Any]:
-        """The group as PyTorch's optimisers take it; they keep the keys that they do not know."""
-        return {
-            "params": self.parameters,
-            "lr": self.rate,
-            "rate": self.rate,
-            "weight_decay": self.decay,
-            "whitening": self.whitening,
-        }
-
 
 class Optimizers:
     """One or two optimisers that step together, their rates scaled by one factor.
 
     Args:
         module: The net.
-        side: PyTorch's optimiser for the groups of `Side.options`.
+        sides: Its parameters, but for those of `muon`.
+        rule: How they move.
         muon: The optimiser of the filters, where it is another.
     """
 
     def __init__(
-        self, module: nn.Module, side: torch.optim.Optimizer, muon: Muon | None = None
+        self, module: nn.Module, sides: list[Side], rule: Rule, muon: Muon | None = None
     ) -> None:
         self._names = {parameter: name for name, parameter in module.named_parameters()}
-        self._side = side
+        self._sides = sides
+        self._rule = rule
         self._muon = muon
+        self._memories: dict[nn.Parameter, Memory] = {
+            parameter: {} for side in sides for parameter in side.parameters
+        }
 
+    @torch.no_grad()
     def step(self, factor: float, *, whiten_factor: float = 0.0) -> None:
         """Move the parameters by their gradients.
 
@@ -72,9 +69,16 @@ class Optimizers:
                 from then on no gradient is computed for it, nor for the layer's output.
         """
         self._freeze_whitening(whiten_factor == 0)
-        for group in self._side.param_groups:
-            group["lr"] = group["rate"] * (whiten_factor if group["whitening"] else factor)
-        self._side.step()
+        for side in self._sides:
+            moved = [p for p in side.parameters if p.grad is not None]
+            if moved:
+                self._rule.move(
+                    list(moved),
+                    [p.grad for p in moved if p.grad is not None],
+                    [self._memories[p] for p in moved],
+                    rate=side.rate * (whiten_factor if side.whitening else factor),
+                    decay=side.decay,
+                )
         if self._muon is not None:
             self._muon.step(factor)
 
@@ -98,11 +102,10 @@ class Optimizers:
         Raises:
             ValueError: If it is that of another net.
         """
-        saved: dict[str, dict[str, Tensor]] = state["memory"]
+        saved: dict[str, Memory] = state["memory"]
         unknown = saved.keys() - self._names.values()
         if unknown:
             raise ValueError(f"optimiser state of unknown parameters: {', '.join(sorted(unknown))}")
-        self._side.state.clear()
         filters = {} if self._muon is None else self._muon.memory
         for parameter, name in self._names.items():
             kept = {
@@ -110,23 +113,18 @@ class Optimizers:
             }
             if parameter in filters:
                 filters[parameter]["momentum"].copy_(kept["momentum"])
-            elif kept:
-                self._side.state[parameter] = kept
+            elif parameter in self._memories:
+                self._memories[parameter] = kept
         self._freeze_whitening(state["frozen"])
 
-    def _memory(self) -> dict[nn.Parameter, dict[str, Tensor]]:
+    def _memory(self) -> dict[nn.Parameter, Memory]:
         memory = {} if self._muon is None else self._muon.memory
-        for parameter in self._names:
-            kept = self._side.state.get(parameter, {})
-            tensors = {key: value for key, value in kept.items() if isinstance(value, Tensor)}
-            if tensors:
-                memory[parameter] = tensors
-        return memory
+        return memory | {parameter: kept for parameter, kept in self._memories.items() if kept}
 
     def _whitening(self) -> Iterator[nn.Parameter]:
-        for group in self._side.param_groups:
-            if group["whitening"]:
-                yield from group["params"]
+        for side in self._sides:
+            if side.whitening:
+                yield from side.parameters
 
     def _freeze_whitening(self, frozen: bool) -> None:
         for bias in self._whitening():
@@ -194,19 +192,11 @@ def make_optimizers(
         kernels: Whether Muon may use its compiled operator.
     """
     if optimizer.name != "muon":
-        sides = _plain_groups(module, optimizer, body_rate)
-        return Optimizers(module, _plain([s.options() for s in sides], optimizer))
+        return Optimizers(module, _plain_groups(module, optimizer, body_rate), _rule(optimizer))
     filters, sides = _muon_groups(module, optimizer, batch_size, body_rate)
-    groups = [group.options() for group in sides]
-    side = torch.optim.SGD(
-        groups,
-        momentum=optimizer.side_momentum,
-        nesterov=optimizer.side_momentum > 0,
-        fused=_runs_fused(groups),
-    )
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     muon = Muon(filters, lr=optimizer.lr, momentum=optimizer.momentum, dtype=dtype, kernels=kernels)
-    return Optimizers(module, side, muon)
+    return Optimizers(module, sides, _rule(optimizer), muon)
 
 
 def _plain_groups(module: nn.Module, optimizer: Optimizer, body_rate: float) -> list[Side]:
@@ -225,37 +215,22 @@ def _plain_groups(module: nn.Module, optimizer: Optimizer, body_rate: float) -> 
     return [side for side in sides if side.parameters]
 
 
-def _plain(groups: list[dict[str, Any]], optimizer: Optimizer) -> torch.optim.Optimizer:
-    momentum = optimizer.momentum
-    betas = (momentum, optimizer.beta2)
-    fused = _runs_fused(groups)
+def _rule(optimizer: Optimizer) -> Rule:
+    """The rule of all parameters but Muon's filters."""
+    momentum, beta2, epsilon = optimizer.momentum, optimizer.beta2, optimizer.epsilon
     match optimizer.name:
         case "sgd":
-            return torch.optim.SGD(groups, fused=fused)
-        case "momentum":
-            return torch.optim.SGD(groups, momentum=momentum, fused=fused)
-        case "nesterov":
-            nesterov = momentum > 0
-            return torch.optim.SGD(groups, momentum=momentum, nesterov=nesterov, fused=fused)
+            return Descent()
+        case "momentum" | "nesterov":
+            return Descent(momentum, nesterov=optimizer.name == "nesterov")
         case "rmsprop":
-            return torch.optim.RMSprop(
-                groups, alpha=optimizer.beta2, eps=optimizer.epsilon, momentum=momentum
-            )
+            return RmsProp(beta2, epsilon, momentum)
         case "adam":
-            return torch.optim.Adam(groups, betas=betas, eps=optimizer.epsilon, fused=fused)
+            return Adam(momentum, beta2, epsilon)
         case "adamw":
-            return torch.optim.AdamW(groups, betas=betas, eps=optimizer.epsilon, fused=fused)
+            return Adam(momentum, beta2, epsilon, decoupled=True)
         case "muon":
-            raise NotImplementedError
-
-
-def _runs_fused(groups: list[dict[str, Any]]) -> bool | None:
-    """On the CPU, one operator for all parameters: a third of the time, or less, for a small net.
-
-    Elsewhere it is PyTorch's choice.
-    """
-    parameters = [parameter for group in groups for parameter in group["params"]]
-    return all(p.device.type == "cpu" and p.is_floating_point() for p in parameters) or None
+            return Descent(optimizer.side_momentum, nesterov=True)
 
 
 def _muon_groups(

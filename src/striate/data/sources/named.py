@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from striate.data.cache import cache_folder
 from striate.data.download import Progress, RemoteFile, fetch, unpack_members
@@ -259,11 +261,23 @@ def _holds(named: NamedSet, folder: Path) -> bool:
 
 
 def _read_digits(named: NamedSet) -> ArraySource:
-    from sklearn.datasets import load_digits  # noqa: PLC0415 - a second to import
+    rows = _rows_of_digits()
+    images = np.rint(rows[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # levels 0..16
+    labels = rows[:, -1].astype(np.int64)
+    return read_arrays({"train": (images, labels)}, name=named.name, mirror=named.mirror)
+
+
+def _rows_of_digits() -> NDArray[np.float64]:
+    """64 levels and the label of each; from scikit-learn's file, as to import it takes seconds."""
+    scikit_learn = find_spec("sklearn")
+    for folder in (scikit_learn and scikit_learn.submodule_search_locations) or ():
+        path = Path(folder, "datasets", "data", "digits.csv.gz")
+        if path.is_file():
+            return np.loadtxt(path, delimiter=",")
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - where a release keeps them elsewhere
 
     digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # levels 0..16
-    return read_arrays({"train": (images, digits.target)}, name=named.name, mirror=named.mirror)
+    return np.column_stack((digits.data, digits.target))
 
 
 def _read_idx(named: NamedSet, folder: Path) -> ArraySource:
