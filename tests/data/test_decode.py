@@ -117,7 +117,7 @@ def test_damage_is_an_error_or_an_image(kind: str, place: float, flips: bytes, c
         for offset, flip in enumerate(flips[: len(content) - start]):
             content[start + offset] ^= flip
     with contextlib.suppress(BadImage):
-        assert decode_bytes(bytes(content), AS_IT_IS).shape == (24, 40, 3)
+        assert decode_bytes(bytes(content), AS_IT_IS)[0].shape == (24, 40, 3)
 
 
 @settings(deadline=None, max_examples=100)

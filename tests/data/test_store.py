@@ -101,6 +101,37 @@ def test_the_count_of_threads_changes_nothing(make_folder: Callable, threads: in
         np.testing.assert_array_equal(image, np.asarray(Image.open(root / name)))
 
 
+@pytest.mark.parametrize("colour_at", [0, 30])
+def test_headers_read_while_decoding_tell_the_same(
+    colour_at: int, make_folder: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a size given, those after the first with colours; the first may come late."""
+    root = make_folder({"a": 20, "b": 20}, size=(9, 12))
+    for place, path in enumerate(sorted(root.rglob("*.png"))):
+        if place != colour_at:
+            Image.open(path).convert("L").save(path)
+    (root / "b" / "005.png").write_bytes(b"broken")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("L", (12, 9)).save(root / "b" / "turned.jpg", exif=turned)
+    Image.new("I;16", (12, 9)).save(root / "b" / "deep.png")
+    source = read_folder(root)
+    found = []
+    for first_look in (scan._FIRST_LOOK, len(source.files)):
+        monkeypatch.setattr(scan, "_FIRST_LOOK", first_look)
+        looked = scan.inspect_all(source.files, Request(size=8))
+        assert len(looked.rows) == 42 - (colour_at > 0 or first_look > 16)  # the broken one
+        images = np.concatenate([c.images for c in scan.decode_all(source.files, looked)])
+        found.append((images, looked.preprocessing, sorted(map(repr, looked.problems))))
+    (images, preprocessing, problems), (all_images, all_preprocessing, all_problems) = found
+    assert np.array_equal(images, all_images)
+    assert images.shape == (41, 8, 8, 3)
+    assert (preprocessing, problems) == (all_preprocessing, all_problems)
+    kinds = {"unreadable", "exif-rotation", "sixteen-bit"}
+    assert len(problems) == len(kinds)
+    assert all(any(kind in problem for problem in problems) for kind in kinds)
+
+
 def test_progress_counts_every_image(make_folder: Callable) -> None:
     calls: list[tuple[int, int]] = []
     load_data(make_folder({"a": 70, "b": 70}), progress=lambda *call: calls.append(call))

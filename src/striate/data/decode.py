@@ -101,7 +101,7 @@ def decode_image(image: str | Path | bytes, preprocessing: Preprocessing) -> Pix
         DataError: If it is no whole image in a format of the allow-list, or too large.
     """
     with _told_as_data_error(image):
-        return decode_bytes(_content(image), preprocessing)
+        return decode_bytes(_content(image), preprocessing)[0]
 
 
 def decode_full_size(image: str | Path | bytes, *, grey: bool = False) -> Pixels:
@@ -173,19 +173,19 @@ def inspect_file(path: str) -> ImageFacts:
         raise _judge(error) from None
 
 
-def decode_bytes(content: bytes, preprocessing: Preprocessing) -> Pixels:
-    """Decode, orient, flatten and resize; as `decode_image`, of bytes.
+def decode_bytes(content: bytes, preprocessing: Preprocessing) -> tuple[Pixels, ImageFacts]:
+    """Decode, orient, flatten and resize; as `decode_image`, of bytes, with what the header tells.
 
     Raises:
         BadImage: If it is no whole image in a format of the allow-list, or too large.
     """
     with _judged(), _opened(io.BytesIO(content)) as image:
-        _facts(image)
+        facts = _facts(image)
         _shrink_while_decoding(image, preprocessing.size)
         image.load()
         upright = _turn(image)
         flat = flatten(upright, preprocessing.channels, preprocessing.background)
-        return fit(pixels_of(flat), preprocessing)
+        return fit(pixels_of(flat), preprocessing), facts
 
 
 @contextmanager
@@ -246,6 +246,8 @@ def _turned_by(image: Image.Image) -> int:
 
 
 def _turn(image: Image.Image) -> Image.Image:
+    if image.format == "JPEG" and image.info.keys().isdisjoint(("exif", "xmp")):
+        return image  # as most are; to search it for an orientation takes 0.1 ms
     with _without_warnings():
         if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
             return image  # Pillow would copy it

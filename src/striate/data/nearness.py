@@ -25,6 +25,7 @@ _LARGEST_BUCKET = 256  # images; a pattern that more of them share tells nothing
 _SMALLEST_GREY = 32  # pixels; smaller grey images (digits, letters) look alike without being copies
 _LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 _CHUNK = 1 << 22  # bytes of pixels at a time
+_TOGETHER = 1 << 19  # bytes of pixels transformed at a time: as fp32 they stay in the cache
 
 _Places = NDArray[np.int64]
 
@@ -77,12 +78,16 @@ def perceptual_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
     Returns:
         uint64 (N,), 63 bits that differ in few places for images that look alike.
     """
-    rows, columns = _cosines(images.shape[1]), _cosines(images.shape[2])
-    hashes = np.empty(len(images), np.uint64)
-    step = max(1, _CHUNK // images[0].nbytes)
-    for start in range(0, len(images), step):
-        grey = _brightness(images[start : start + step])
-        spectrum = (rows @ grey @ columns.T).reshape(len(grey), -1)[:, 1:]  # (n, 63)
+    count, height, width, channels = images.shape
+    luma = _LUMA if channels == 3 else np.ones(1, np.float32)
+    rows = _cosines(height)
+    columns = np.kron(_cosines(width), luma).T.copy()  # (W * C, 8): the colours are summed in it
+    hashes = np.empty(count, np.uint64)
+    step = max(1, _TOGETHER // images[0].nbytes)
+    for start in range(0, count, step):
+        part = images[start : start + step]
+        levels = part.reshape(len(part), height, width * channels).astype(np.float32)
+        spectrum = (rows @ levels @ columns).reshape(len(part), -1)[:, 1:]  # (n, 63)
         bits = spectrum > np.median(spectrum, axis=1, keepdims=True)
         packed = np.packbits(np.pad(bits, ((0, 0), (0, 1))), axis=1)
         hashes[start : start + step] = packed.view(np.uint64).reshape(-1)

@@ -1,4 +1,4 @@
-"""All files of a listing inspected, then decoded, by several threads."""
+"""A listing's files decoded by several threads, after a look at as many headers as are needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from striate.data.records import ImageFile
 from striate.data.resize import PHOTO_SIDE, Pixels, choose_size
 from striate.kernels import keep_freed_memory
 
+_FIRST_LOOK = 16  # files that mostly tell whether images have colours
 _INSPECTED = 512  # files whose headers one thread reads at a time
 _MOST_FILES, _MOST_BYTES = 8, 1 << 22  # of pixels, that one thread decodes at a time
 _MOST_HELD = 1 << 24  # bytes of files, beyond which a thread hashes those it has
@@ -72,7 +73,8 @@ class Scan:
     """What is known of a listing so far.
 
     Args:
-        rows: The places in the listing of the files that are images, ascending.
+        rows: The places in the listing, ascending, of the files that may be images; in the end, of
+            those that are.
         preprocessing: What they are brought to.
         problems: Files that are no images, and remarks.
         digests: The hashes of the files at `rows`, one after another.
@@ -86,10 +88,11 @@ class Scan:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Some decoded images: uint8 (n, H, W, C), their places in the listing, their hashes."""
+    """Some decoded images: uint8 (n, H, W, C), their places in the listing, facts and hashes."""
 
     images: Pixels
     rows: list[int]
+    facts: list[ImageFacts]
     digests: bytes
     bad: list[Problem]
 
@@ -97,21 +100,26 @@ class Chunk:
 def inspect_all(
     files: Sequence[ImageFile], request: Request, *, threads: int | None = None
 ) -> Scan:
-    """Read the header of every file, and settle the size and the channels."""
-    rows: list[int] = []
-    facts: list[ImageFacts] = []
-    problems: list[Problem] = []
-    chunks = _chunks(enumerate(files), _INSPECTED)
-    for found in _in_order(_inspect_chunk, chunks, threads):
-        for row, fact in found:
-            if isinstance(fact, Problem):
-                problems.append(fact)
-            else:
-                rows.append(row)
-                facts.append(fact)
-    problems += _remarks(files, rows, facts)
+    """Settle the size and the channels by the headers of the files.
+
+    Where the size is given, the first image with colours settles both: the headers after it are
+    read when the files are decoded.
+    """
+    found = _inspect_chunk(list(enumerate(files[:_FIRST_LOOK])))
+    settled = request.size > 0 and any(
+        isinstance(fact, ImageFacts) and not fact.grey for _, fact in found
+    )
+    later = list(enumerate(files))[_FIRST_LOOK:]
+    if not settled:
+        chunks = _in_order(_inspect_chunk, _chunks(later, _INSPECTED), threads)
+        found += chain.from_iterable(chunks)
+    rows = [row for row, fact in found if isinstance(fact, ImageFacts)]
+    facts = [fact for _, fact in found if isinstance(fact, ImageFacts)]
+    problems = [fact for _, fact in found if isinstance(fact, Problem)]
     sizes = [(fact.height, fact.width) for fact in facts] or [(1, 1)]
     grey = bool(facts) and all(fact.grey for fact in facts)
+    if settled:
+        rows += [row for row, _ in later]
     return Scan(rows, request.preprocessing(sizes, grey=grey), problems)
 
 
@@ -122,7 +130,10 @@ def decode_all(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Chunk]:
-    """Decode the files at `scan.rows`, in order; those that fail are added to `scan.problems`."""
+    """Decode the files at `scan.rows`, in order.
+
+    Those that fail, and what there is to remark, are added to `scan.problems`.
+    """
 
     def decode(rows: list[int]) -> Chunk:
         return _decode_chunk([(row, files[row]) for row in rows], scan.preprocessing)
@@ -132,12 +143,20 @@ def decode_all(
     image_bytes = height * width * scan.preprocessing.channels
     length = max(1, min(_MOST_FILES, _MOST_BYTES // image_bytes))
     done, total = 0, len(scan.rows)
+    remarked: dict[str, list[str]] = {}
     for chunk in _in_order(decode, _chunks(tuple(scan.rows), length), threads):
         scan.problems += chunk.bad
+        for row, facts in zip(chunk.rows, chunk.facts, strict=True):
+            for kind in facts.notes:
+                remarked.setdefault(kind, []).append(files[row].name)
         done += len(chunk.rows) + len(chunk.bad)
         yield chunk
         if progress is not None:
             progress(done, total)
+    for kind, message in _REMARKS.items():
+        if kind in remarked:
+            names = tuple(remarked[kind])
+            scan.problems.append(Problem(kind, names, f"{message}: {len(names)}"))
 
 
 def _in_order(
@@ -185,31 +204,22 @@ def _inspect_chunk(
 def _decode_chunk(files: Sequence[tuple[int, ImageFile]], preprocessing: Preprocessing) -> Chunk:
     images = np.empty((len(files), *preprocessing.size, preprocessing.channels), np.uint8)
     rows: list[int] = []
+    facts: list[ImageFacts] = []
     digests = bytearray()
     held: list[bytes] = []
     bad: list[Problem] = []
     for row, file in files:
         try:
             content = read_file(file.path)
-            images[len(rows)] = decode_bytes(content, preprocessing)
+            images[len(rows)], told = decode_bytes(content, preprocessing)
         except BadImage as error:
             bad.append(Problem(error.kind, (file.name,), str(error)))
         else:
             rows.append(row)
+            facts.append(told)
             held.append(content)
             if sum(map(len, held)) > _MOST_HELD:
                 digests += digest_files(held)
                 held.clear()
     digests += digest_files(held)
-    return Chunk(images[: len(rows)], rows, bytes(digests), bad)
-
-
-def _remarks(
-    files: Sequence[ImageFile], rows: Sequence[int], facts: Sequence[ImageFacts]
-) -> Iterator[Problem]:
-    for kind, message in _REMARKS.items():
-        names = [
-            files[row].name for row, fact in zip(rows, facts, strict=True) if kind in fact.notes
-        ]
-        if names:
-            yield Problem(kind, tuple(names), f"{message}: {len(names)}")
+    return Chunk(images[: len(rows)], rows, facts, bytes(digests), bad)
