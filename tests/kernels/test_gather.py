@@ -145,6 +145,17 @@ def test_images_that_are_cropped_and_turned_are_those_of_pytorch_to_rounding(
     torch.testing.assert_close(found, expected, **close)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("width", [255, 256, 257, 700])
+def test_crops_of_wide_images_are_those_of_pytorch_to_rounding(processor, width, channels):
+    augment = Augmentation(flip="random", crop=0.2, translate=3)
+    expected, found = (
+        next(make(pixels(5, 9, width, channels), augment, kernels=kernels).epoch(1)).images
+        for kernels in (False, True)
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=5e-3)  # 4 times 1e-6 of the side
+
+
 def test_warped_images_are_the_same_in_any_batch_by_any_number_of_threads(threads):
     augment = Augmentation(flip="random", crop=0.3, rotate=20, hue=0.1)
     images = pixels(12, 300, 21, 3)

@@ -55,7 +55,7 @@ def test_a_section_takes_a_mapping():
         ("augment.crop", "2", "augment.crop should be 'auto' or less than or equal to 1, not 2"),
         ("augment.translate", "-1", "should be 'auto' or greater than or equal to 0, not -1"),
         ("optimizer", {"name": 3}, "optimizer.name should be 'sgd'.*not 3"),
-        ("kernels", "auto", "kernels should be .on. or .off., not .auto."),
+        ("kernels", "auto", "kernels should be .on., .off. or .compiled., not .auto."),
         ("views", "3", "views should be .auto., 1, 2, 6 or 10, not 3"),
     ],
 )

@@ -94,6 +94,10 @@ def bench(
         raise UsageError("input is for made-up images, and data are given", hint="leave one out")
     images = None if data is None else _load(data, recipe, events)
     chosen, count = _choose_net(net, input, images)
+    if recipe.kernels == "compiled":
+        raise UsageError(
+            "a compiled step has no phases", path="kernels", hint="on or off, or time a training"
+        )
     batch = batch or _choose_batch(chosen, count, events)
     recipe = recipe.with_settings({"batch_size": batch})
     with limited_threads(threads or torch.get_num_threads()):

@@ -7,6 +7,7 @@ import torch
 from striate.data import Batch
 from striate.data.random import Stream, hash_one
 from striate.kernels.memory import keep_freed_memory
+from striate.training.compiling import compiler_errors
 from striate.training.events import Events, Measurement
 from striate.training.folder import RunFolder
 from striate.training.machine import seed_draws, synchronize
@@ -27,11 +28,12 @@ def fit(task: Task, state: TrainingState, folder: RunFolder, events: Events) -> 
 
     Raises:
         InterruptedRunError, TerminatedRunError: After a signal, once the state is saved.
+        UsageError: If the net is to be compiled and cannot be.
         DivergedError: If the loss is not finite again after going back twice with half the rate.
         ResourceError: If the disk is full.
     """
     keep_freed_memory()
-    with StopSignals() as signals:
+    with StopSignals() as signals, compiler_errors():
         watch = Watch(task, folder, events, signals)
         if task.team is None:
             return _train_all_starts(task, state, watch)
@@ -46,7 +48,7 @@ def follow(task: Task, state: TrainingState) -> None:
     """
     assert task.team is not None
     keep_freed_memory()
-    with StopSignals():  # the leader heeds them
+    with StopSignals(), compiler_errors():  # the leader heeds signals
         _train_all_starts(task, state, SharedWatch(task.team, None))
 
 

@@ -199,16 +199,16 @@ class Transfer(_Section):
 class Recipe(_Section):
     """Everything a training does.
 
-    `effort` multiplies the epochs that "auto" chooses; `kernels` "off" leaves all the work to
-    PyTorch's operators; `workers` processes share each batch; `views` are those of each image in
-    the evaluation, "auto" the image and its mirror image where training mirrors too.
+    `effort` multiplies the epochs that "auto" chooses; `kernels` "off" leaves all to PyTorch's
+    operators, "compiled" to what its compiler makes of them; `workers` processes share each batch;
+    `views` in the evaluation, "auto": the image, and its mirror image where training mirrors too.
     """
 
     epochs: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = "auto"
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=1_000_000)] = "auto"
     effort: float = Field(1.0, gt=0, le=100)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    kernels: Literal["on", "off"] = "on"
+    kernels: Literal["on", "off", "compiled"] = "on"
     workers: int = Field(1, ge=1, le=1000)
     checkpoint_seconds: float = Field(30.0, ge=0)
     views: Literal["auto", 1, 2, 6, 10] = 1

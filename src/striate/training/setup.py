@@ -28,6 +28,7 @@ from striate.model.model import images_at_a_time
 from striate.nets import Net, parse_net
 from striate.nets.fused import use_fused
 from striate.training.averaging import make_average
+from striate.training.compiling import check_compilable, compile_steps
 from striate.training.initialize import initialize, whitening_sample
 from striate.training.losses import make_loss
 from striate.training.machine import choose_device
@@ -134,6 +135,7 @@ def prepare(
             path="workers",
             hint="use striate train --workers, or workers=1",
         )
+    check_compilable(recipe)
     preprocessing = plan.preprocessing(data)
     train = data.indices(TRAIN)
     if not len(train):
@@ -196,6 +198,8 @@ def _fresh_state(
     module.load_state_dict(weights, strict=False)
     frozen = freeze(module, recipe.transfer.freeze)
     module = module.to(plan.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.kernels == "compiled":
+        compile_steps(module)
     return TrainingState(
         module=module,
         optimizers=make_optimizers(
@@ -226,7 +230,7 @@ def _validator(
     step = images_at_a_time(*data.images.shape[1:3])
 
     def validate(state: TrainingState) -> tuple[float, float]:
-        loss = correct = 0.0
+        losses, hits = [], []  # tensors: nothing waits for the device before the end
         state.module.eval()
         with state.evaluated(), torch.inference_mode():
             for start in range(0, len(places), step):
@@ -236,11 +240,13 @@ def _validator(
                 with torch.autocast(
                     plan.device.type, torch.bfloat16, enabled=plan.precision == "bf16"
                 ):
-                    logits = state.module(
+                    # forward: what steps are compiled for is another number of images
+                    logits = state.module.forward(
                         to_tensor(images, preprocessing.mean, preprocessing.std)
                     ).float()
-                loss += float(cross_entropy(logits, labels, reduction="sum"))
-                correct += float((logits.argmax(1) == labels).sum())
+                losses.append(cross_entropy(logits, labels, reduction="sum"))
+                hits.append((logits.argmax(1) == labels).sum())
+        loss, correct = sum(map(float, losses)), sum(map(float, hits))
         if team is not None:
             loss, correct = team.total([loss, correct])
         return loss / len(held_out), correct / len(held_out)

@@ -1,0 +1,95 @@
+"""A step on another device: on "meta", whose tensors hold no numbers, whatever reads one fails.
+
+So does whatever mixes tensors of two devices: what a GPU would wait for, or refuse, is found
+without one. What a GPU computes is not tested here.
+"""
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+
+from striate.data import batches, load_data
+from striate.jobs.plan import make_plan
+from striate.nets import auto_net
+from striate.training import setup
+from striate.training.loop import compute_gradients, move_weights
+from striate.training.recipe import load_recipe
+
+DEVICE = torch.device("meta")
+SETTINGS = [
+    *({"optimizer.name": name} for name in ("sgd", "momentum", "nesterov", "rmsprop", "adamw")),
+    *({"loss.name": name} for name in ("square", "hinge", "logistic")),
+    {"loss.class_weights": "balanced"},
+    *({"average.name": name} for name in ("ema", "lookahead")),
+    {f"regularize.{name}": 0.1 for name in ("l1", "l2", "jitter", "activation_l1", "clip_norm")},
+    *({f"regularize.{name}": 0.4} for name in ("mixup", "cutmix")),
+    {"augment.crop": 0.5, "augment.rotate": 20.0, "augment.flip": "random", "augment.cutout": 8},
+    {f"augment.{name}": 0.2 for name in ("brightness", "contrast", "saturation", "hue")},
+]
+NETS = [
+    "conv3-8 bn relu maxpool2 dropout0.5 conv3-8/2g2 silu avgpool2 lrn fc-10",
+    "local3-8 ln leaky l2pool2 (conv1-8 | skip) maxpool2 unpool2 tconv3-8/2 nails2 gap fc-10",
+]
+
+
+@pytest.fixture
+def begun(monkeypatch):
+    """Give the task and the state of a training on the device."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it does not know meta
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
+    data = load_data((images, np.arange(64) % 10)).split(validation=0.2, test=0)
+
+    def make(net=None, **settings):
+        net = net or auto_net(size=(32, 32), channels=3, classes=10, images=64)[0]
+        recipe = load_recipe("fast").with_settings({"batch_size": 16, "epochs": 2, **settings})
+        plan, _ = make_plan(data, net=net, recipe=recipe, seed=0, device="cpu")
+        there = {**plan.to_json(), "precision": "fp32"}
+        plan = setup.Plan.from_json(there)
+        object.__setattr__(plan, "device", DEVICE)  # no machine has one to choose
+        task, state = setup.prepare(plan, data)
+        state.begin_training()
+        return task, state
+
+    return make
+
+
+def take_steps(task, state):
+    """An epoch of them; returns what the last one's gradients lie on."""
+    assert task.batches.steps > 1
+    for batch in task.batches.epoch(0):
+        assert (batch.images.device, batch.labels.device) == (DEVICE, DEVICE)
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        compute_gradients(task, state, batch)
+        move_weights(task, state)
+    return {p.grad.device for p in state.module.parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("settings", SETTINGS, ids=" ".join)
+def test_a_step_reads_nothing_back(settings, resident, begun, monkeypatch):
+    monkeypatch.setattr(batches, "can_reside", lambda *_: resident)
+    assert take_steps(*begun(**settings)) == {DEVICE}
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_nor_does_any_layer(net, begun):
+    assert take_steps(*begun(net)) == {DEVICE}
+
+
+def test_validation_reads_its_sums_at_the_end(begun, monkeypatch):
+    monkeypatch.setattr(setup, "images_at_a_time", lambda *_: 4)  # so that there are several parts
+    task, state = begun()
+    seen = []
+    state.module.register_forward_hook(lambda *_: seen.append(1))
+    with pytest.raises(RuntimeError, match="item"):
+        task.validate(state)
+
+
+def test_what_reads_a_number_is_found(begun):
+    task, state = begun()
+    state.module.register_forward_hook(lambda _, __, output: print(float(output.sum())))
+    with pytest.raises(RuntimeError, match="item"):
+        take_steps(task, state)
