@@ -105,6 +105,11 @@ void call_gather(const Shape& shape, const Change& change, bool half, int64_t mi
     mirrored.as<uint8_t>()[image] = image % 2;
     top.as<int64_t>()[image] = image % 2 ? -2 : shape.height - 1;
     left.as<int64_t>()[image] = image % 2 ? shape.width - 1 : -3;
+    if (image % 3 == 0) {  // an upright one, which in wide images sees more than it has room for
+      float* warp = warps.as<float>() + image * 6;
+      warp[1] = warp[3] = 0;
+      if (shape.width > 256) warp[0] = image % 2 ? 0.5f : 2.5f;
+    }
   }
   StriateGather job = {};
   job.images = b, job.height = shape.height, job.width = shape.width, job.channels = c;
