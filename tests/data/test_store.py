@@ -248,6 +248,15 @@ def test_memory_stays_flat_while_a_store_is_filled_and_read(
     assert growth < 80
 
 
+@pytest.mark.parametrize("size", [0, 8])
+def test_so_are_sound_headers_without_images(size: int, make_folder: Callable) -> None:
+    root = make_folder({"a": 9, "b": 9})
+    for path in root.rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match="18 of 18"):
+        load_data(root, size=size)
+
+
 def test_all_bad_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "p" / name).mkdir(parents=True)

@@ -1,5 +1,7 @@
 """The modules that PyTorch lacks, against the decks' examples and PyTorch's own layers."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -125,6 +127,42 @@ def test_a_strided_1x1_convolution_of_few_channels_has_its_gradients(text, chann
         assert weights.grad is not None
         assert torch.allclose(again, output, atol=1e-6)
         assert torch.allclose(weights.grad[..., 0, 0].double(), expected, atol=1e-3)
+
+
+def test_the_gradient_of_its_input_stays_in_channels_last() -> None:
+    layer = layers.NarrowConvolution(8, 4, 1, stride=2)
+    images = torch.randn(2, 8, 6, 6).to(memory_format=torch.channels_last)
+    orders = []
+    seen = (images * 1).requires_grad_()
+    seen.register_hook(
+        lambda grad: orders.append(grad.is_contiguous(memory_format=torch.channels_last))
+    )
+    layer(seen).sum().backward()
+    assert orders == [True]
+
+
+@pytest.mark.parametrize("text", ["tconv1-3/2", "tconv1-3/2c", "tconv1-7/2cb0", "tconv1-4/3c"])
+def test_a_strided_1x1_transposed_convolution_to_few_channels_has_its_gradients(text: str) -> None:
+    """PyTorch's own ended the process; in fp64 it is another one, and right."""
+    torch.manual_seed(0)
+    layer = parse_net(f"input 16x16x8 {text}").build().to(memory_format=torch.channels_last)
+    exact = copy.deepcopy(layer).double()
+    plain = exact.get_submodule("layers.tconv1")
+    assert isinstance(plain, layers.NarrowTransposedConvolution)
+    images = torch.randn(4, 8, 16, 16).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        output = layer(images)
+    gradient = torch.randn_like(output)
+    nn.ConvTranspose2d.forward(plain, images.double()).backward(gradient.double())
+    for _ in range(20):
+        layer.zero_grad()
+        again = layer(images)
+        again.backward(gradient)
+        assert torch.allclose(again, output, atol=1e-6)
+        for mine, theirs in zip(layer.parameters(), exact.parameters(), strict=True):
+            assert mine.grad is not None
+            assert theirs.grad is not None
+            assert torch.allclose(mine.grad.double(), theirs.grad, atol=1e-3)
 
 
 def test_unscaled_batch_norm_has_a_shift_alone() -> None:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.data import batches, load_data
 from striate.jobs.plan import make_plan
@@ -19,7 +20,10 @@ from striate.training.recipe import load_recipe
 
 DEVICE = torch.device("meta")
 SETTINGS = [
-    *({"optimizer.name": name} for name in ("sgd", "momentum", "nesterov", "rmsprop", "adamw")),
+    *(
+        {"optimizer.name": name}
+        for name in ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
+    ),
     *({"loss.name": name} for name in ("square", "hinge", "logistic")),
     {"loss.class_weights": "balanced"},
     *({"average.name": name} for name in ("ema", "lookahead")),
@@ -56,14 +60,26 @@ def begun(monkeypatch):
     return make
 
 
+class NoWaiting(TorchDispatchMode):
+    """Refuses copies to the device that wait until they have arrived, as CUDA's do unless told."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is torch.ops.aten._to_copy.default:
+            sent = args[0].device.type == "cpu" and kwargs.get("device") == DEVICE
+            assert not sent or kwargs.get("non_blocking"), "a copy that waits"
+        return func(*args, **kwargs)
+
+
 def take_steps(task, state):
     """An epoch of them; returns what the last one's gradients lie on."""
     assert task.batches.steps > 1
-    for batch in task.batches.epoch(0):
-        assert (batch.images.device, batch.labels.device) == (DEVICE, DEVICE)
-        assert batch.images.is_contiguous(memory_format=torch.channels_last)
-        compute_gradients(task, state, batch)
-        move_weights(task, state)
+    with NoWaiting():
+        for batch in task.batches.epoch(0):
+            assert (batch.images.device, batch.labels.device) == (DEVICE, DEVICE)
+            assert batch.images.is_contiguous(memory_format=torch.channels_last)
+            compute_gradients(task, state, batch)
+            move_weights(task, state)
     return {p.grad.device for p in state.module.parameters() if p.grad is not None}
 
 
@@ -82,10 +98,16 @@ def test_nor_does_any_layer(net, begun):
 def test_validation_reads_its_sums_at_the_end(begun, monkeypatch):
     monkeypatch.setattr(setup, "images_at_a_time", lambda *_: 4)  # so that there are several parts
     task, state = begun()
-    seen = []
-    state.module.register_forward_hook(lambda *_: seen.append(1))
-    with pytest.raises(RuntimeError, match="item"):
+    seen, forward = [], state.module.forward
+    state.module.forward = lambda images: seen.append(len(images)) or forward(images)
+    with NoWaiting(), pytest.raises(RuntimeError, match="item"):
         task.validate(state)
+    assert len(seen) == -(-sum(seen) // 4) > 1
+
+
+def test_a_copy_that_waits_is_found():
+    with NoWaiting(), pytest.raises(AssertionError, match="a copy that waits"):
+        torch.zeros(2).to(DEVICE)
 
 
 def test_what_reads_a_number_is_found(begun):

@@ -22,6 +22,7 @@ from torch import Tensor
 from striate.data.normalise import standardise, to_tensor
 from striate.data.pixels import LUMA, blank, gather, mean_luma, recolour, reflect, warp
 from striate.data.random import Draws, Stream
+from striate.data.resident import send
 
 ASPECTS = (3 / 4, 4 / 3)  # width over height of a random crop, relative to the image's own
 
@@ -114,7 +115,7 @@ def augment_tensor(
         result = standardise(result, mean, std)
     if augment.cutout > 0:
         corners = blanked_corners(augment, draws, size)
-        top, left = (torch.from_numpy(corner).to(images.device) for corner in corners)
+        top, left = (send(torch.from_numpy(corner), images.device) for corner in corners)
         result = blank(result, top, left, augment.cutout)
     return result.contiguous(memory_format=torch.channels_last)
 
@@ -221,4 +222,4 @@ def _factor(draws: Draws, stream: Stream, change: float) -> NDArray[np.float64]:
 
 
 def _tensor(values: NDArray[np.float64], device: torch.device) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(device)
+    return send(torch.from_numpy(values.astype(np.float32)), device)

@@ -33,6 +33,8 @@ _Places = NDArray[np.int64]
 def is_searchable(images: NDArray[np.uint8]) -> bool:
     """Whether near duplicates can be told: not in small grey images, nor among too many."""
     count, height, width, channels = images.shape
+    if not count:
+        return False
     small = channels == 1 and min(height, width) <= _SMALLEST_GREY
     return count <= LARGEST and not small
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from striate.data.resident import send
 from striate.errors import DataError
 
 WHITE = 255.0
@@ -39,16 +40,18 @@ def to_tensor(
     check_statistics(images, mean, std)
     n, h, w, c = images.shape
     # A whole image row as the vector: loops over C = 3 numbers would be 20 times slower.
-    scale = torch.tensor([1 / (WHITE * s) for s in std]).repeat(w).to(images.device)
+    scale = torch.tensor([1 / (WHITE * s) for s in std]).repeat(w)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).repeat(w)
-    rows = images.reshape(n, h, w * c).to(torch.float32).mul_(scale)
-    rows.add_(shift.to(images.device))
+    rows = images.reshape(n, h, w * c).to(torch.float32).mul_(send(scale, images.device))
+    rows.add_(send(shift, images.device))
     return rows.to(dtype).view(n, h, w, c).permute(0, 3, 1, 2)
 
 
 def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Scale contiguous (N, C, H, W) images on the 0..1 scale to (x - mean) / std, in place."""
-    scale, shift = (values.to(images.device)[:, None, None] for values in standard_scale(mean, std))
+    scale, shift = (
+        send(values, images.device)[:, None, None] for values in standard_scale(mean, std)
+    )
     return images.mul_(scale).add_(shift)
 
 

@@ -70,7 +70,7 @@ class ResidentImages:
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy to the device without waiting, which needs memory that stays in place."""
+    """Copy to the device without waiting, which needs memory that stays in place; MPS waits."""
     if device.type == "cuda":
         tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+    return tensor.to(device, non_blocking=device.type != "mps")

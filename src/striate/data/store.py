@@ -114,7 +114,7 @@ def _fill(
     threads: int | None,
     progress: Progress | None,
 ) -> Store:
-    """Inspect, then decode, all files into a folder of another name, and move it into place."""
+    """Decode all files into a folder of another name, and move it into place."""
     shutil.rmtree(place, ignore_errors=True)  # there only if it is damaged
     scan = inspect_all(files, request, threads=threads)
     temporary = Path(tempfile.mkdtemp(prefix=f"{place.name}{_SUFFIX}", dir=place.parent))

@@ -84,6 +84,10 @@ def bench(
         17411.2
     """
     recipe = load_recipe("fast").with_settings({**(settings or {}), **fields})
+    if recipe.kernels == "compiled":
+        raise UsageError(
+            "a compiled step has no phases", path="kernels", hint="on or off, or time a training"
+        )
     if batch is None and recipe.batch_size != "auto":
         batch = int(recipe.batch_size)
     _refuse_out_of_range(batch=batch, seconds=seconds, threads=threads)
@@ -94,10 +98,6 @@ def bench(
         raise UsageError("input is for made-up images, and data are given", hint="leave one out")
     images = None if data is None else _load(data, recipe, events)
     chosen, count = _choose_net(net, input, images)
-    if recipe.kernels == "compiled":
-        raise UsageError(
-            "a compiled step has no phases", path="kernels", hint="on or off, or time a training"
-        )
     batch = batch or _choose_batch(chosen, count, events)
     recipe = recipe.with_settings({"batch_size": batch})
     with limited_threads(threads or torch.get_num_threads()):

@@ -222,7 +222,10 @@ def _convolution(layer: Convolution, part: TracedStep) -> nn.Module:
 
 
 def _transposed(layer: TransposedConvolution, part: TracedStep) -> nn.Module:
-    return nn.ConvTranspose2d(
+    pointwise = (layer.kernel, layer.padding, layer.groups) == ((1, 1), (0, 0), 1)
+    narrow = pointwise and layer.stride != (1, 1) and layer.channels < layers.NARROW
+    kind = layers.NarrowTransposedConvolution if narrow else nn.ConvTranspose2d
+    return kind(
         part.input.channels,
         layer.channels,
         layer.kernel,

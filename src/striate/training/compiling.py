@@ -12,31 +12,23 @@ import torch
 from torch import nn
 
 from striate.errors import UsageError
-from striate.training.recipe import Recipe
-
-
-def check_compilable(recipe: Recipe) -> None:
-    """Refuse what a compiled net cannot do.
-
-    Raises:
-        UsageError: If activations are to be penalised: a compiled net does not show them.
-    """
-    if recipe.kernels == "compiled" and recipe.regularize.activation_l1 > 0:
-        raise UsageError(
-            "a compiled net does not show its activations",
-            path="regularize.activation_l1",
-            hint="use kernels=on or kernels=off",
-        )
 
 
 def compile_steps(module: nn.Module) -> None:
     """Have the module's forward and backward pass compiled, whole, when it is first called.
 
     The module stays what it is, with its parameters and their names; `module.forward` runs it layer
-    by layer as before.
+    by layer as before. What the process had compiled before is compiled again when it is next
+    used: the compiler keeps eight programs of a function, and all nets share one.
+
+    Raises:
+        UsageError: If PyTorch has no compiler here.
     """
-    torch.compiler.reset()  # it keeps eight programs of a function, and all nets share one
-    module.compile(fullgraph=True, dynamic=False)
+    torch.compiler.reset()
+    try:
+        module.compile(fullgraph=True, dynamic=False)
+    except RuntimeError as error:  # as for a Python that is newer than PyTorch
+        raise _failed(str(error)) from error
 
 
 @contextmanager
@@ -52,8 +44,12 @@ def compiler_errors() -> Iterator[None]:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         reason = " ".join(str(error).split("\n")[:2])  # that it failed, and at what
-        raise UsageError(
-            f"PyTorch's compiler failed: {reason}",
-            path="kernels",
-            hint="it needs a C++ compiler, on a GPU Triton; kernels=on needs neither",
-        ) from error
+        raise _failed(reason) from error
+
+
+def _failed(reason: str) -> UsageError:
+    return UsageError(
+        f"PyTorch's compiler failed: {reason}",
+        path="kernels",
+        hint="it needs a C++ compiler, on a GPU Triton; kernels=on needs neither",
+    )

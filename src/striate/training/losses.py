@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from striate.data.resident import send
 from striate.training.recipe import Loss
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -48,7 +49,7 @@ def make_loss(loss: Loss, *, class_counts: NDArray[np.int64]) -> LossFunction:
         losses = _losses(loss.name, logits, shares * (1 - smoothing) + smoothing / classes)
         if weights is None:
             return losses.mean()
-        return (losses * (shares @ weights.to(logits.device))).mean()
+        return (losses * (shares @ send(weights, logits.device))).mean()
 
     return mean_loss
 

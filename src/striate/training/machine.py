@@ -17,7 +17,7 @@ from striate.errors import UsageError
 from striate.kernels import processor
 
 WORTHWHILE_RATIO = 1.5
-HOPELESS_RATIO = 0.25  # of the small product: bf16 is emulated, and the large one takes seconds
+HOPELESS_RATIO = 0.1  # of the small product: bf16 is emulated, and the large one takes seconds
 PRODUCTS = (128, 768)  # sides of the matrices
 SMALLEST_NET = 5_000_000  # multiply-adds an image; below it the casts cost what the products save
 WORTH_A_THREAD = 4_000_000  # multiply-adds; with fewer, threads wait longer than they work

@@ -287,9 +287,8 @@ def recipe_from_json(document: object) -> Recipe:
 
 def _recipe_text(name: str) -> str:
     if name in recipe_names():
-        return (
-            resources.files("striate.training").joinpath(f"recipes/{name}.toml").read_text("utf-8")
-        )
+        recipes = resources.files("striate.training").joinpath("recipes")
+        return recipes.joinpath(f"{name}.toml").read_text("utf-8")
     path = Path(name)
     if not path.is_file():
         known = ", ".join(recipe_names())
@@ -334,6 +333,11 @@ def _refuse_unread(recipe: Recipe, given: Mapping[str, object], where: object) -
             )
     if not recipe.transfer.weights and recipe.transfer != Transfer():
         raise RecipeError("transfer has no effect without transfer.weights", path=where)
+    if recipe.kernels == "compiled" and recipe.regularize.activation_l1 > 0:
+        message = (
+            "regularize.activation_l1 has no effect on a compiled net, whose activations none see"
+        )
+        raise RecipeError(message, path=where, hint="use kernels on or off")
 
 
 def _set_field(document: dict[str, Any], name: str, value: object) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from striate.data.resident import send
 from striate.errors import UsageError
 from striate.training.recipe import Regularize
 
@@ -106,7 +107,7 @@ class Regularizer:
     def _mixup(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Blend each image with another of the batch."""
         share = _beta(self._settings.mixup)
-        other = torch.randperm(len(images)).to(images.device)
+        other = send(torch.randperm(len(images)), images.device)
         return torch.lerp(images[other], images, share), self._shares(labels, other, share)
 
     def _cutmix(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,7 +117,7 @@ class Regularizer:
         rows, columns = round(side * height), round(side * width)
         top = int(torch.randint(height - rows + 1, ()))
         left = int(torch.randint(width - columns + 1, ()))
-        other = torch.randperm(len(images)).to(images.device)
+        other = send(torch.randperm(len(images)), images.device)
         box = (..., slice(top, top + rows), slice(left, left + columns))
         mixed = images.clone()
         mixed[box] = images[other][box]

@@ -23,12 +23,13 @@ from striate.data import (
 )
 from striate.data.memory import Reader
 from striate.data.random import Stream, hash64, ordering
+from striate.data.resident import send
 from striate.errors import DataError, UsageError
 from striate.model.model import images_at_a_time
 from striate.nets import Net, parse_net
 from striate.nets.fused import use_fused
 from striate.training.averaging import make_average
-from striate.training.compiling import check_compilable, compile_steps
+from striate.training.compiling import compile_steps
 from striate.training.initialize import initialize, whitening_sample
 from striate.training.losses import make_loss
 from striate.training.machine import choose_device
@@ -135,7 +136,6 @@ def prepare(
             path="workers",
             hint="use striate train --workers, or workers=1",
         )
-    check_compilable(recipe)
     preprocessing = plan.preprocessing(data)
     train = data.indices(TRAIN)
     if not len(train):
@@ -235,8 +235,8 @@ def _validator(
         with state.evaluated(), torch.inference_mode():
             for start in range(0, len(places), step):
                 chosen = places[start : start + step]
-                images = torch.from_numpy(reader.take(chosen)).to(plan.device)
-                labels = torch.from_numpy(data.labels[chosen]).to(plan.device)
+                images = send(torch.from_numpy(reader.take(chosen)), plan.device)
+                labels = send(torch.from_numpy(data.labels[chosen]), plan.device)
                 with torch.autocast(
                     plan.device.type, torch.bfloat16, enabled=plan.precision == "bf16"
                 ):
