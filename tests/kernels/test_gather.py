@@ -8,10 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from striate.data import fused
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
 from striate.data.fused import FusedGather, can_fuse_batches
-from striate.kernels import gather, load_library
+from striate.data.normalise import to_tensor
+from striate.data.pixels import warp
+from striate.kernels import gather, gather_images, load_library
 
 pytestmark = pytest.mark.skipif(load_library() is None, reason="the operators are not compiled")
 
@@ -190,3 +193,16 @@ def test_batches_choose_by_what_is_asked_for(channels, kernels, compiled):
     augment = Augmentation(crop=0.5)
     chosen = make(pixels(4, 8, 8, channels), augment, kernels=kernels)._gather
     assert isinstance(getattr(chosen, "__self__", None), FusedGather) == compiled
+
+
+def test_warps_that_shrink_wide_images_are_those_of_pytorch(processor):
+    """They see more of a row than upright crops have room for."""
+    images = pixels(3, 6, 700, 3)
+    warps = np.zeros((3, 2, 3), np.float32)
+    warps[:, 0, 0], warps[:, 1, 1], warps[:, 0, 2] = (2.5, -3, 0.9), (0.5, 1, 2), (0.1, 0, -0.3)
+    nothing = (0.0,) * 3, (1.0,) * 3
+    found = torch.empty(images.shape)
+    scaling = fused._scaling(Augmentation(), *nothing, torch.float32)
+    gather_images(images, np.arange(3), found, scaling, warps=warps)
+    expected = warp(to_tensor(torch.from_numpy(images), *nothing), torch.from_numpy(warps))
+    torch.testing.assert_close(found.permute(0, 3, 1, 2), expected, rtol=0, atol=1e-3)
