@@ -33,6 +33,7 @@ class Arm:
         arguments: Of the script.
         python: The interpreter.
         environment: Variables of its own.
+        sees_gpu: Whether it may use those that the benchmark sees.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Arm:
     arguments: Sequence[object] = ()
     python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=dict)
+    sees_gpu: bool = False
 
 
 class MissingLibraryError(Exception):
@@ -63,6 +65,8 @@ class RunningArm:
         self.name = arm.name
         self._errors = errors
         variables = {**os.environ, **limits(threads), **arm.environment}
+        if not arm.sees_gpu:
+            variables["CUDA_VISIBLE_DEVICES"] = "-1"
         command = [arm.python, str(FOLDER / arm.script), *map(str, arm.arguments)]
         self._process = subprocess.Popen(
             command,
@@ -108,7 +112,7 @@ class RunningArm:
 
 
 def limits(threads: int) -> dict[str, str]:
-    """Variables of an arm: so many threads, and no GPU.
+    """Variables of an arm with so many threads.
 
     How threads wait is left to the libraries, as users have it: for some milliseconds they spin,
     which is faster on a machine that has nothing else to do. ARMS_WAIT_POLICY=PASSIVE lets them
@@ -123,7 +127,6 @@ def limits(threads: int) -> dict[str, str]:
         "TF_NUM_INTEROP_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "OMP_WAIT_POLICY": os.environ.get("ARMS_WAIT_POLICY", ""),
-        "CUDA_VISIBLE_DEVICES": "-1",
         "PYTHONPATH": str(FOLDER / "peers"),  # where `serving` is
     }
 

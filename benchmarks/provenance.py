@@ -17,17 +17,19 @@ from striate.training.machine import describe_machine, describe_versions
 FOLDER = Path(__file__).parent
 
 
-def write_result(name: str, title: str, body: str) -> Path:
-    """Write `results/<name>-<processor>-<date>.md`: title, provenance, and the figures.
+def write_result(name: str, title: str, body: str, *, device: str = "cpu") -> Path:
+    """Write `results/<name>-<processor or GPU>-<date>.md`: title, provenance, and the figures.
 
     Args:
         name: What was measured, as in a file name.
         title: What was measured, in words.
         body: Markdown.
+        device: Where.
     """
-    machine = describe_machine(torch.device("cpu"))
+    machine = describe_machine(torch.device(device))
     operators = {"pytorch": "PyTorch's operators"}.get(processor(), f"operators for {processor()}")
-    kind = re.sub(r"[^a-z0-9]+", "-", str(machine["processor"]).lower()).strip("-")
+    where = [str(machine[part]) for part in ("gpu", "processor") if part in machine]
+    kind = re.sub(r"[^a-z0-9]+", "-", where[0].lower()).strip("-")
     date = time.strftime("%Y-%m-%d", time.gmtime())
     path = FOLDER / "results" / f"{name}-{kind}-{date}.md"
     path.parent.mkdir(exist_ok=True)
@@ -37,7 +39,7 @@ def write_result(name: str, title: str, body: str) -> Path:
         f"# {title}",
         "",
         f"- command: `{shlex.join(['python', script, *map(_portable, sys.argv[1:])])}`",
-        f"- machine: {machine['processor']}, {machine['cores']} cores, "
+        f"- machine: {', '.join(where)}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {machine['system']}; {torch.get_num_threads()} threads; "
         f"{operators}",
         f"- versions: {versions}; commit {current_commit()}",

@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, default={}, help="of the recipe, as JSON")
     parser.add_argument("--views", type=int, default=1)
     parser.add_argument("--unsure", type=float, default=1.0)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     with np.load(options.arrays) as arrays:
         names = ("images", "labels", "test_images", "test_labels")
@@ -44,10 +45,11 @@ def main() -> None:
                 net=options.net,
                 recipe=options.recipe,
                 seed=seed,
+                device=options.device,
                 out=f"{scratch}/run",
                 settings=options.settings,
             )
-            model = striate.load_model(run.path)
+            model = striate.load_model(run.path).to(options.device)
             trained = time.perf_counter()
             scores = striate.evaluate(model, data, views=options.views, unsure=options.unsure)
             end = time.perf_counter()

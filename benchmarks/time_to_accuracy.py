@@ -1,12 +1,15 @@
 """Time to a stated accuracy on the test images, mean over seeds, against the peers' own examples.
 
     python benchmarks/time_to_accuracy.py [--only NAME ...] [--seeds 5] [--peers PYTHON] [--quick]
+    python benchmarks/time_to_accuracy.py --device cuda --seeds 20 --peer-seeds 20
 
 `GOALS` says with which net and settings Striate goes for each target; plain PyTorch runs the same
 recipe (peers/pytorch_whitened.py). On MNIST scikit-learn's MLP, with the settings of its own page,
 and the published examples of PyTorch and Keras run too: these are measured after every epoch, and
 stopped once they reach the highest target. The arms take turns, seed by seed, each in a process
-with two threads. The seconds are those of training, and beside them those of the evaluation.
+with two threads. The seconds are those of training, and beside them those of the evaluation. On a
+GPU both arms also run through PyTorch's compiler, and a first run of each, which compiles, is not
+counted.
 
 NAME is a data set, a goal or a part of an arm's name. Every finished run is kept in `--runs`, a
 file of JSON lines, and not repeated by a later call with the same settings: delete the file, or
@@ -20,11 +23,12 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from arms import Answer, Arm, running, versions_line
 from provenance import FOLDER, current_commit, write_result
 
@@ -32,6 +36,7 @@ import striate
 from striate.data import TEST, TRAIN
 
 QUICK_IMAGES, QUICK_BATCH = 512, 128
+WARM_UP = 1_000_000  # a seed that is none of those counted
 PUBLISHED_TARGETS = (0.99, 0.995)
 
 
@@ -51,6 +56,7 @@ class Goal:
         views: Of each test image: 1, 2 or 6.
         unsure: The share of test images, the least sure ones, that is seen in all views.
         precision: Of both.
+        device: Where it is gone for.
         net: Another net for Striate than the whitened one; PyTorch then runs nothing.
         settings: More settings of Striate's recipe, which PyTorch does without.
     """
@@ -66,6 +72,7 @@ class Goal:
     views: int = 1
     unsure: float = 1.0
     precision: str = "fp32"
+    device: str = "cpu"
     net: str = ""
     settings: dict[str, object] = field(default_factory=dict)
 
@@ -74,7 +81,15 @@ class Goal:
         """Of the goal, as in `--only`."""
         return f"{self.data}-{100 * self.target:g}"
 
-    def striate(self, arrays: Path) -> Arm:
+    def arms(self, arrays: Path) -> list[Arm]:
+        """Our arm first; on a GPU, each with PyTorch's compiler too."""
+        ways = (False, True) if self.device != "cpu" else (False,)
+        arms = [self.striate(arrays, compiled=compiled) for compiled in ways]
+        if not self.net:
+            arms += [self.pytorch(arrays, compiled=compiled) for compiled in ways]
+        return arms
+
+    def striate(self, arrays: Path, *, compiled: bool = False) -> Arm:
         """Our arm."""
         settings = {
             "epochs": self.epochs,
@@ -85,13 +100,14 @@ class Goal:
             "loss.label_smoothing": self.label_smoothing,
             "data.validation": 0.0,
             **self.settings,
+            **({"kernels": "compiled"} if compiled else {}),
         }
         chosen = ("--net", self.net or whitened(self.widths), "--views", self.views)
-        chosen = (*chosen, "--unsure", self.unsure)
+        chosen = (*chosen, "--unsure", self.unsure, *self._where)
         arguments = (arrays, *chosen, "--settings", json.dumps(settings))
-        return Arm("Striate", "striate_recipe.py", arguments)
+        return self._arm("Striate", "striate_recipe.py", arguments, compiled)
 
-    def pytorch(self, arrays: Path) -> Arm:
+    def pytorch(self, arrays: Path, *, compiled: bool = False) -> Arm:
         """The same recipe in plain PyTorch."""
         recipe = {
             "widths": self.widths,
@@ -104,8 +120,18 @@ class Goal:
             "unsure": self.unsure,
             "precision": self.precision,
         }
-        arguments = (arrays, "--recipe", json.dumps(recipe))
-        return Arm("PyTorch, same recipe", "peers/pytorch_whitened.py", arguments)
+        arguments = (arrays, "--recipe", json.dumps(recipe), *self._where)
+        if compiled:
+            arguments = (*arguments, "--compile")
+        return self._arm("PyTorch, same recipe", "peers/pytorch_whitened.py", arguments, compiled)
+
+    @property
+    def _where(self) -> tuple[str, ...]:
+        return ("--device", self.device) if self.device != "cpu" else ()
+
+    def _arm(self, name: str, script: str, arguments: Sequence[object], compiled: bool) -> Arm:
+        name += ", compiled" * compiled
+        return Arm(name, script, arguments, sees_gpu=self.device != "cpu")
 
 
 def whitened(widths: tuple[int, ...]) -> str:
@@ -121,7 +147,8 @@ WIDER = "conv5-16p0 relu maxpool2 conv5-32p0 relu maxpool2 fc-128 relu fc-10"
 FAST = {"initialize.name": "torch", "optimizer.lr": 0.6, "optimizer.momentum": 0.8}
 SLOW = {"initialize.name": "torch", "optimizer.lr": 0.3, "optimizer.momentum": 0.9}
 MIRRORED = {"flip": "alternating", "views": 2, "precision": "bf16"}
-SEEN_AGAIN = MIRRORED | {"views": 6, "unsure": 0.25}
+SEEN_ALL_AGAIN = MIRRORED | {"views": 6}
+SEEN_AGAIN = SEEN_ALL_AGAIN | {"unsure": 0.25}
 GOALS = (
     Goal("mnist", 0.99, (), 1, 512, translate=0, label_smoothing=0.05, net=SMALL, settings=FAST),
     Goal("mnist", 0.995, (), 3, 256, translate=1, label_smoothing=0.1, net=WIDER, settings=SLOW),
@@ -129,6 +156,7 @@ GOALS = (
     Goal("cifar10", 0.90, (32, 64, 128), 5, **MIRRORED),
     Goal("cifar10", 0.93, (64, 128, 128), 8, **MIRRORED),
     Goal("cifar10", 0.94, (64, 256, 256), 9, **SEEN_AGAIN),
+    Goal("cifar10", 0.94, (64, 256, 256), 8, batch=2000, device="cuda", **SEEN_ALL_AGAIN),
 )
 
 
@@ -164,15 +192,19 @@ def entries(data: str, arrays: Path, options: argparse.Namespace) -> list[Entry]
     """All rows of a data set that were asked for."""
     found = []
     for goal in (shortened(goal) if options.quick else goal for goal in GOALS):
-        if goal.data != data:
+        if (goal.data, goal.device) != (data, options.device):
             continue
-        found.append(Entry(goal.name, goal.striate(arrays), goal.target))
-        if not goal.net:
-            arm = goal.pytorch(arrays)
-            found.append(Entry(goal.name, arm, goal.target, most=options.peer_seeds))
-    if data == "mnist":
+        for arm in goal.arms(arrays):
+            most = {} if is_ours(arm.name) else {"most": options.peer_seeds}
+            found.append(Entry(goal.name, arm, goal.target, **most))
+    if (data, options.device) == ("mnist", "cpu"):
         found += published(arrays, options)
     return [entry for entry in found if wanted(entry, data, options.only)]
+
+
+def is_ours(name: str) -> bool:
+    """Whether an arm of that name is Striate, in whatever way."""
+    return name.startswith("Striate")
 
 
 def published(arrays: Path, options: argparse.Namespace) -> list[Entry]:
@@ -262,6 +294,9 @@ def run_missing(rows: list[Entry], kept: Kept, options: argparse.Namespace) -> s
     arms = [Arm(**{**vars(entry.arm), "name": entry.key}) for entry in rows]
     with running(arms, threads=options.threads) as started:
         by_key = {arm.name: arm for arm in started}
+        if options.device != "cpu":  # libraries choose and compile in a first run
+            for arm in started:
+                arm.measure(seed=WARM_UP)
         for seed in range(options.seeds):
             for entry in rows[:: -1 if seed % 2 else 1]:
                 if seed not in due[entry.key] or entry.key not in by_key:
@@ -320,8 +355,9 @@ def ratios(rows: list[tuple[Entry, list[Answer]]]) -> list[str]:
     for (goal, arm), seconds in times.items():
         for (other, peer), longer in times.items():
             same = goal == other or (goal.startswith("mnist-") and other == "mnist-97")
-            if arm == "Striate" and peer != arm and same:
-                said.append(f"- {goal}: {seconds / longer:.2f} of the time of {peer} ({other})")
+            if is_ours(arm) and not is_ours(peer) and same:
+                part = f"{seconds / longer:.2f} of the time of {peer}"
+                said.append(f"- {goal}, {arm}: {part} ({other})")
     return said
 
 
@@ -334,8 +370,11 @@ def main() -> int:
     parser.add_argument("--peers", default=sys.executable, help="a Python with Keras")
     parser.add_argument("--runs", type=Path, default=FOLDER / "results/time-to-accuracy.jsonl")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="a proof that it runs: no results")
     options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("PyTorch sees no GPU here")
     with tempfile.TemporaryDirectory() as scratch:
         if options.quick:
             options.seeds, options.runs = 1, Path(scratch) / "runs.jsonl"
@@ -352,7 +391,7 @@ def main() -> int:
                 if runs := kept.of(entry, options.seeds):
                     found.append((entry, runs))
                     mean = statistics.mean(run["accuracy"] for run in runs)
-                    missed |= entry.arm.name == "Striate" and mean < (entry.target or 0)
+                    missed |= is_ours(entry.arm.name) and mean < (entry.target or 0)
     body = "\n".join((
         "| goal | arm | target, % | accuracy, mean % | spread | seeds | training, s | test, s | |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
@@ -366,7 +405,8 @@ def main() -> int:
     print(body)
     if options.quick:
         return 0
-    print(write_result("time-to-accuracy", "Time to a stated accuracy", body))
+    title = "Time to a stated accuracy"
+    print(write_result("time-to-accuracy", title, body, device=options.device))
     return int(missed)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
 
@@ -25,6 +26,10 @@ REWRITTEN = (
     "report.html",
     "run.json",
     "split.csv",
+)
+
+COMPILES = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
 )
 
 
@@ -80,11 +85,13 @@ def test_a_stopped_run_ends_as_the_straight_one(train_tiny, finished_run, tmp_pa
         assert (run.path / name).read_bytes() == (finished_run.path / name).read_bytes()
 
 
-def test_a_run_without_compiled_operators_goes_on_without(train_tiny):
-    choices = {"net": "conv3-4 bn relu maxpool2 fc-3", "kernels": "off"}
+@pytest.mark.parametrize("kernels", ["off", pytest.param("compiled", marks=COMPILES)])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's compiler, by itself
+def test_a_run_without_our_operators_goes_on_without(kernels, train_tiny):
+    choices = {"net": "conv3-4 bn relu maxpool2 fc-3", "kernels": kernels}
     straight = train_tiny(out="straight", **choices)
     run = resume(stop_after(2, train_tiny, **choices))
-    assert read_run(run.path)["recipe"]["kernels"] == "off"
+    assert read_run(run.path)["recipe"]["kernels"] == kernels
     found, right = (load_tensors(each.path / "model.safetensors")[0] for each in (run, straight))
     assert hash_tensors(found) == hash_tensors(right)
     assert run.test == straight.test

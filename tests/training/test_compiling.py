@@ -65,8 +65,18 @@ def test_more_nets_than_the_compiler_keeps_programs_of():
         for width in (2, 3, 4):
             module = parse_net(f"input 4x4x1 conv1-{width} fc-2").build()
             use_fused(module, False)
-            compile_steps(module)
+            compile_steps(module, width)
             assert module(torch.zeros(2, 1, 4, 4)).shape == (2, 2)
+
+
+@compiles
+def test_trainings_that_differ_by_their_seed_share_programs(prepared, folder, heard):
+    compiled = []
+    for seed, batch in ((0, 16), (1, 16), (1, 8)):
+        task, state = prepared(kernels="compiled", seed=seed, batch_size=batch)
+        fit(task, state, folder, heard)
+        compiled.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert compiled[0] == compiled[1] < compiled[2]
 
 
 def test_without_a_compiler_one_line_says_so(prepared, folder, heard, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.nets.graph import Convolution, Volume
 from striate.nets.layers import LocallyConnected
@@ -122,6 +123,55 @@ def test_compiled_or_not_every_layer_moves_alike(layer):
         results.append((bank.weight.detach(), muon.memory[bank.weight]["momentum"]))
     for compiled, by_pytorch in zip(*results, strict=True):
         torch.testing.assert_close(compiled, by_pytorch, atol=2e-5, rtol=1e-5)
+
+
+class Products(TorchDispatchMode):
+    """Counts calls of matrix products."""
+
+    calls = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.calls += func in {torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default}
+        return func(*args, **(kwargs or {}))
+
+
+def test_layers_that_move_together_move_as_each_alone():
+    torch.manual_seed(0)
+    layers = [*LAYERS, nn.Conv2d(5, 8, 3), nn.Linear(7, 4), nn.Conv2d(6, 8, 3, groups=2)]
+    paces = [1.0] * len(LAYERS) + [1.0, 0.25, 1.0]
+    starts = [layer.weight.detach().clone() for layer in layers]
+    gradients = [[torch.randn_like(start) for start in starts] for _ in range(2)]
+    gradients[1][3] = None
+
+    def moved(chosen):
+        banks = [
+            replace(Filters.of(layers[i], nn.Parameter(starts[i].clone())), pace=paces[i])
+            for i in chosen
+        ]
+        muon = Muon(banks, lr=0.2, momentum=0.6, dtype=torch.float32, kernels=False)
+        for each in gradients:
+            for bank, place in zip(banks, chosen, strict=True):
+                bank.weight.grad = each[place]
+            muon.step(0.5)
+        return [(bank.weight.detach(), muon.memory[bank.weight]["momentum"]) for bank in banks]
+
+    places = range(len(layers))
+    for together, place in zip(moved(places), places, strict=True):
+        for found, alone in zip(together, moved([place])[0], strict=True):
+            torch.testing.assert_close(found, alone)
+            assert found.stride() == alone.stride()
+
+
+@pytest.mark.parametrize("shapes", [1, 2])
+def test_a_deep_net_takes_as_many_products_as_it_has_shapes(shapes):
+    layers = [nn.Conv2d(4 + i % shapes, 8, 3) for i in range(12)]
+    banks = [Filters.of(layer, layer.weight) for layer in layers]
+    for bank in banks:
+        bank.weight.grad = torch.ones_like(bank.weight)
+    muon = Muon(banks, lr=0.2, momentum=0.6, dtype=torch.float32, kernels=False)
+    with Products() as products:
+        muon.step(1.0)
+    assert products.calls == 9 * shapes  # three a turn of the iteration
 
 
 def test_a_momentum_in_another_order_of_memory_is_that_of_the_same_weights():

@@ -45,10 +45,11 @@ class WeightAverage:
         if self._steps % self._average.every:
             return
         decay = self._decay(progress)
-        for name, tensor in _floating(module):
-            self._held[name].lerp_(tensor, 1 - decay)
-            if self._average.name == "lookahead":
-                tensor.copy_(self._held[name])
+        names, tensors = zip(*_floating(module), strict=True)
+        held = [self._held[name] for name in names]
+        torch._foreach_lerp_(held, tensors, 1 - decay)
+        if self._average.name == "lookahead":
+            torch._foreach_copy_(tensors, held)
 
     def _decay(self, progress: float) -> float:
         longest = self._average.decay**self._average.every

@@ -13,18 +13,28 @@ from torch import nn
 
 from striate.errors import UsageError
 
+_memory: list[object] = []  # what the programs in the compiler's memory depend on: one thing
 
-def compile_steps(module: nn.Module) -> None:
+
+def compile_steps(module: nn.Module, programs: object) -> None:
     """Have the module's forward and backward pass compiled, whole, when it is first called.
 
     The module stays what it is, with its parameters and their names; `module.forward` runs it layer
-    by layer as before. What the process had compiled before is compiled again when it is next
-    used: the compiler keeps eight programs of a function, and all nets share one.
+    by layer as before.
+
+    Args:
+        module: The net.
+        programs: What its programs depend on. A net whose last forerunner's were equal takes over
+            what that compiled. Otherwise what the process had compiled before is compiled again
+            when it is next used: the compiler keeps eight programs of a function, and all nets
+            share one.
 
     Raises:
         UsageError: If PyTorch has no compiler here.
     """
-    torch.compiler.reset()
+    if [programs] != _memory:
+        torch.compiler.reset()
+        _memory[:] = [programs]
     try:
         module.compile(fullgraph=True, dynamic=False)
     except RuntimeError as error:  # as for a Python that is newer than PyTorch

@@ -199,7 +199,7 @@ def _fresh_state(
     frozen = freeze(module, recipe.transfer.freeze)
     module = module.to(plan.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.kernels == "compiled":
-        compile_steps(module)
+        compile_steps(module, (plan.to_json() | {"seed": None}, data.images.shape[1:]))
     return TrainingState(
         module=module,
         optimizers=make_optimizers(
