@@ -156,7 +156,7 @@ GOALS = (
     Goal("cifar10", 0.90, (32, 64, 128), 5, **MIRRORED),
     Goal("cifar10", 0.93, (64, 128, 128), 8, **MIRRORED),
     Goal("cifar10", 0.94, (64, 256, 256), 9, **SEEN_AGAIN),
-    Goal("cifar10", 0.94, (64, 256, 256), 8, batch=2000, device="cuda", **SEEN_ALL_AGAIN),
+    Goal("cifar10", 0.94, (64, 256, 256), 9, batch=2000, device="cuda", **SEEN_ALL_AGAIN),
 )
 
 

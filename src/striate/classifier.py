@@ -31,7 +31,7 @@ from striate.nets import Net
 from striate.training.events import Events
 from striate.training.folder import RunFolder
 from striate.training.loop import fit
-from striate.training.machine import choose_device, describe_versions, limited_threads
+from striate.training.machine import choose_device, describe_versions, repeatable
 from striate.training.recipe import Recipe
 from striate.training.setup import Plan, prepare
 from striate.training.state import TrainingState
@@ -272,7 +272,7 @@ def _own_random_numbers(device: torch.device) -> AbstractContextManager[None]:
 def _trained_state(plan: Plan, data: Data) -> TrainingState:
     """Train, with a run folder that is gone afterwards."""
     with (
-        limited_threads(plan.threads),
+        repeatable(plan.device, plan.threads),
         tempfile.TemporaryDirectory(prefix="striate-") as scratch,
     ):
         task, state = prepare(plan, data, weights=read_weights(plan, data))

@@ -1,7 +1,7 @@
 """A step on another device: on "meta", whose tensors hold no numbers, whatever reads one fails.
 
 So does whatever mixes tensors of two devices: what a GPU would wait for, or refuse, is found
-without one. What a GPU computes is not tested here.
+without one. What a GPU computes is tested where there is one.
 """
 
 from contextlib import nullcontext
@@ -16,6 +16,7 @@ from striate.jobs.plan import make_plan
 from striate.nets import auto_net
 from striate.training import setup
 from striate.training.loop import compute_gradients, move_weights
+from striate.training.machine import repeatable
 from striate.training.recipe import load_recipe
 
 DEVICE = torch.device("meta")
@@ -46,13 +47,13 @@ def begun(monkeypatch):
     images = generator.integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
     data = load_data((images, np.arange(64) % 10)).split(validation=0.2, test=0)
 
-    def make(net=None, **settings):
+    def make(net=None, device=DEVICE, **settings):
         net = net or auto_net(size=(32, 32), channels=3, classes=10, images=64)[0]
         recipe = load_recipe("fast").with_settings({"batch_size": 16, "epochs": 2, **settings})
         plan, _ = make_plan(data, net=net, recipe=recipe, seed=0, device="cpu")
         there = {**plan.to_json(), "precision": "fp32"}
         plan = setup.Plan.from_json(there)
-        object.__setattr__(plan, "device", DEVICE)  # no machine has one to choose
+        object.__setattr__(plan, "device", device)  # no machine has one to choose
         task, state = setup.prepare(plan, data)
         state.begin_training()
         return task, state
@@ -115,3 +116,19 @@ def test_what_reads_a_number_is_found(begun):
     state.module.register_forward_hook(lambda _, __, output: print(float(output.sum())))
     with pytest.raises(RuntimeError, match="item"):
         take_steps(task, state)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("net", [None, *NETS])
+def test_steps_on_a_gpu_repeat_to_the_bit(net, begun):
+    gpu, ends = torch.device("cuda"), []
+    for _ in range(2):
+        with repeatable(gpu, 1):
+            task, state = begun(net, device=gpu)
+            for batch in task.batches.epoch(0):
+                compute_gradients(task, state, batch)
+                move_weights(task, state)
+        ends.append(state.module.state_dict())
+    for name, weight in ends[0].items():
+        assert torch.equal(weight, ends[1][name]), name

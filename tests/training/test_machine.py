@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils import deterministic
 
 from striate.errors import UsageError
 from striate.kernels import processor
@@ -14,6 +15,7 @@ from striate.training.machine import (
     describe_machine,
     describe_versions,
     limited_threads,
+    repeatable,
     seed_draws,
     synchronize,
 )
@@ -133,3 +135,21 @@ def test_draws_are_those_of_manual_seed():
     right = torch.rand(5)
     seed_draws(2**63 - 5, CPU)
     assert torch.equal(torch.rand(5), right)
+
+
+def test_what_repeats_takes_its_threads_and_on_a_gpu_deterministic_algorithms():
+    def settings():
+        algorithms = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
+        return *algorithms, deterministic.fill_uninitialized_memory, torch.get_num_threads()
+
+    before = settings()
+    with repeatable(torch.device("cpu"), 1):
+        assert settings() == (*before[:3], 1)
+    torch.backends.cudnn.benchmark = True
+    try:
+        with repeatable(torch.device("cuda"), 1):
+            assert settings() == (1, False, False, 1)
+        assert torch.backends.cudnn.benchmark
+    finally:
+        torch.backends.cudnn.benchmark = before[1]
+    assert settings() == before

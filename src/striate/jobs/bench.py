@@ -19,7 +19,7 @@ from striate.nets.memory import training_bytes
 from striate.report.performance import Bench, LayerPhase, Phase
 from striate.training.ceilings import measure_ceilings
 from striate.training.events import Events
-from striate.training.machine import describe_machine, limited_threads
+from striate.training.machine import describe_machine, limited_threads, repeatable
 from striate.training.multiplying import multiplying_layers
 from striate.training.operators import PASSES
 from striate.training.phases import StepTimes, measure_phases
@@ -164,7 +164,7 @@ def _measure(plan: Plan, images: Data, *, seconds: float, data: str | None) -> B
     threads = torch.get_num_threads()
     keep_freed_memory()
     ceilings = measure_ceilings(plan.device)
-    with limited_threads(plan.threads):
+    with repeatable(plan.device, plan.threads):
         task, state = prepare(plan, images)
         times = measure_phases(task, state, seconds=seconds)
     ceilings = ceilings.or_more(measure_ceilings(plan.device))

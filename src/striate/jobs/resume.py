@@ -17,7 +17,7 @@ from striate.training.checkpoint import list_checkpoints, restore_latest
 from striate.training.events import Events
 from striate.training.folder import RunFolder, read_measurements, read_run
 from striate.training.loop import fit
-from striate.training.machine import limited_threads
+from striate.training.machine import repeatable
 from striate.training.processes import is_follower, led_team, work_along
 from striate.training.setup import Plan, prepare
 
@@ -53,7 +53,7 @@ def resume(
         plan = _plan(description, device, folder.path)
         images = _load(description, data, events, folder.path)
         with led_team(plan, images, folder.path) as team:
-            with limited_threads(plan.threads):  # the whitening's sums depend on them too
+            with repeatable(plan.device, plan.threads):  # the whitening's sums depend on them too
                 begun = _has_begun(folder)
                 weights = None if begun else read_weights(plan, images)
                 task, state = prepare(plan, images, team, weights=weights)

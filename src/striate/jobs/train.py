@@ -24,7 +24,7 @@ from striate.training.checkpoint import state_bytes
 from striate.training.events import Events
 from striate.training.folder import RunFolder
 from striate.training.loop import fit
-from striate.training.machine import describe_machine, describe_versions, limited_threads
+from striate.training.machine import describe_machine, describe_versions, repeatable
 from striate.training.processes import (
     is_follower,
     led_team,
@@ -104,7 +104,7 @@ def train(
             folder.log(note)
             events.say(note)
         with led_team(plan, images, folder.path) as team:
-            with limited_threads(plan.threads):  # the whitening's sums depend on them too
+            with repeatable(plan.device, plan.threads):  # the whitening's sums depend on them too
                 task, state = prepare(plan, images, team, weights=read_weights(plan, images))
                 folder.require_space(CHECKPOINTS_THAT_MUST_FIT * state_bytes(state))
                 write_atomically(folder.path / "split.csv", images.manifest())

@@ -7,11 +7,13 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from warnings import catch_warnings, filterwarnings
 
 import torch
+from torch.utils import deterministic
 
 from striate.errors import UsageError
 from striate.kernels import processor
@@ -134,6 +136,37 @@ def limited_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def repeatable(device: torch.device, threads: int) -> Iterator[None]:
+    """Within it, PyTorch computes the same bits again: what a training needs to be resumed to them.
+
+    On a processor the number of threads is enough. On a GPU deterministic algorithms are chosen
+    where PyTorch has one; for max pooling whose windows overlap it has none.
+    """
+    with limited_threads(threads), _deterministic() if device.type == "cuda" else nullcontext():
+        yield
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read before the first product
+    fills_memory: bool = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    before = torch.get_deterministic_debug_mode(), fills_memory, torch.backends.cudnn.benchmark
+    with catch_warnings():
+        filterwarnings("ignore", message=".*does not have a deterministic implementation")
+        try:
+            _set_determinism("warn", False, False)  # no algorithm by a race, no memory filled
+            yield
+        finally:
+            _set_determinism(*before)
+
+
+def _set_determinism(mode: str | int, fills_memory: bool, races: bool) -> None:
+    torch.set_deterministic_debug_mode(mode)
+    deterministic.fill_uninitialized_memory = fills_memory  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = races
 
 
 def synchronize(device: torch.device) -> None:

@@ -22,7 +22,7 @@ from striate.errors import ResourceError, UsageError
 from striate.training.children import Children, arrival, meeting_store
 from striate.training.handover import hand_over, take_over
 from striate.training.loop import follow
-from striate.training.machine import limited_threads
+from striate.training.machine import repeatable
 from striate.training.setup import Plan, prepare
 from striate.training.team import Team
 
@@ -160,7 +160,7 @@ def _follow(store: Store, rank: int, world: int, *, local: int) -> dict[str, Any
         if plan.device.type == "cuda":
             plan = replace(plan, device=torch.device("cuda", local))
             torch.cuda.set_device(local)
-        with limited_threads(plan.threads):
+        with repeatable(plan.device, plan.threads):
             task, state = prepare(plan, data, team)
             follow(task, state)
         return team.broadcast({}, {})[0]
