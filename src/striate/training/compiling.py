@@ -36,7 +36,8 @@ def compile_steps(module: nn.Module, programs: object) -> None:
         torch.compiler.reset()
         _memory[:] = [programs]
     try:
-        module.compile(fullgraph=True, dynamic=False)
+        # deterministic: no kernel is chosen by a race, so that a resumed run has the same
+        module.compile(fullgraph=True, dynamic=False, options={"deterministic": True})
     except RuntimeError as error:  # as for a Python that is newer than PyTorch
         raise _failed(str(error)) from error
 
