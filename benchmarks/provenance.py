@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ def write_result(name: str, title: str, body: str, *, device: str = "cpu") -> Pa
     """
     machine = describe_machine(torch.device(device))
     operators = {"pytorch": "PyTorch's operators"}.get(processor(), f"operators for {processor()}")
-    where = [str(machine[part]) for part in ("gpu", "processor") if part in machine]
+    where = _named(machine)
     kind = re.sub(r"[^a-z0-9]+", "-", where[0].lower()).strip("-")
     date = time.strftime("%Y-%m-%d", time.gmtime())
     path = FOLDER / "results" / f"{name}-{kind}-{date}.md"
@@ -48,6 +49,16 @@ def write_result(name: str, title: str, body: str, *, device: str = "cpu") -> Pa
     )
     path.write_text("\n".join(lines) + "\n" + body.strip() + "\n")
     return path
+
+
+def machine_name(device: str = "cpu") -> str:
+    """The GPU, if that is the device, the processor, and for which kind of it the operators are."""
+    machine = describe_machine(torch.device(device))
+    return ", ".join([*_named(machine), str(machine["kernels"])])
+
+
+def _named(machine: Mapping[str, object]) -> list[str]:
+    return [str(machine[part]) for part in ("gpu", "processor") if part in machine]
 
 
 def _portable(argument: str) -> str:

@@ -7,13 +7,13 @@
 recipe (peers/pytorch_whitened.py). On MNIST scikit-learn's MLP, with the settings of its own page,
 and the published examples of PyTorch and Keras run too: these are measured after every epoch, and
 stopped once they reach the highest target. The arms take turns, seed by seed, each in a process
-with two threads. The seconds are those of training, and beside them those of the evaluation. On a
-GPU both arms also run through PyTorch's compiler, and a first run of each, which compiles, is not
-counted.
+with two threads. The seconds are those of training, from weights and images that are ready, and
+beside them those of the evaluation. On a GPU both arms also run through PyTorch's compiler, and a
+first run of each, which compiles, is not counted.
 
 NAME is a data set, a goal or a part of an arm's name. Every finished run is kept in `--runs`, a
-file of JSON lines, and not repeated by a later call with the same settings: delete the file, or
-name another, to measure anew. Status 1 if Striate's mean is below a target.
+file of JSON lines, and not repeated by a later call on such a machine with the same settings:
+delete the file, or name another, to measure anew. Status 1 if Striate's mean is below a target.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from arms import Answer, Arm, running, versions_line
-from provenance import FOLDER, current_commit, write_result
+from provenance import FOLDER, current_commit, machine_name, write_result
 
 import striate
 from striate.data import TEST, TRAIN
@@ -249,12 +249,17 @@ def write_arrays(name: str, path: Path, *, images: int | None) -> None:
 
 
 class Kept:
-    """The finished runs, a JSON line each."""
+    """The finished runs, a JSON line each; those of other machines are left alone."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, machine: str) -> None:
         self.path = path
+        self.machine = machine
         lines = path.read_text().splitlines() if path.exists() else []
-        self._runs = {(run["key"], run["seed"]): run for run in map(json.loads, lines)}
+        self._runs = {
+            (run["key"], run["seed"]): run
+            for run in map(json.loads, lines)
+            if run["machine"] == machine
+        }
 
     def __contains__(self, place: tuple[str, int]) -> bool:
         """Whether the run of that key and seed is finished."""
@@ -262,7 +267,8 @@ class Kept:
 
     def add(self, key: str, seed: int, answer: Answer) -> None:
         """Keep a run."""
-        run = {"key": key, "seed": seed, "answer": answer, "commit": current_commit()}
+        run = {"key": key, "seed": seed, "answer": answer}
+        run |= {"commit": current_commit(), "machine": self.machine}
         self._runs[key, seed] = run
         with self.path.open("a") as file:
             file.write(json.dumps(run) + "\n")
@@ -317,12 +323,12 @@ def line(entry: Entry, runs: list[Answer]) -> str:
     spread = f"{100 * statistics.stdev(accuracies):.2f}" if len(runs) > 1 else ""
     seconds = statistics.median(run["seconds"] for run in runs)
     test = [run["test_seconds"] for run in runs if "test_seconds" in run]
-    tested = f"{statistics.median(test):.1f}" if test else ""
+    tested = f"{statistics.median(test):.2f}" if test else ""
     target = "" if entry.target is None else f"{100 * entry.target:g}"
     mean = 100 * statistics.mean(accuracies)
     return (
         f"| {entry.name} | {entry.arm.name} | {target} | {mean:.2f} | {spread} | {len(runs)} | "
-        f"{seconds:.1f} | {tested} |{reached(runs)} |"
+        f"{seconds:.2f} | {tested} |{reached(runs)} |"
     )
 
 
@@ -378,7 +384,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         if options.quick:
             options.seeds, options.runs = 1, Path(scratch) / "runs.jsonl"
-        kept, found, missed, versions = Kept(options.runs), [], False, ""
+        kept = Kept(options.runs, machine_name(options.device))
+        found, missed, versions = [], False, ""
         for data in dict.fromkeys(goal.data for goal in GOALS):
             arrays = Path(scratch) / f"{data}.npz"
             rows = entries(data, arrays, options)

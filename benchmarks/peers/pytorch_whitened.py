@@ -299,8 +299,9 @@ class Arm:
         return data, Training(data, self.recipe, classes, compiled=self.compiled)
 
     def _run(self, seed: int) -> dict:
-        start = time.perf_counter()
         data, training = self._start(seed)
+        self._wait()
+        start = time.perf_counter()
         epoch = 0
         while training.done < training.total:
             for images, labels in data.epoch(epoch):

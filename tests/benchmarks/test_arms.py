@@ -1,5 +1,6 @@
 """Arms answer in turn, a missing library leaves one out, and finished runs are not repeated."""
 
+import argparse
 import importlib
 from pathlib import Path
 
@@ -68,24 +69,60 @@ def test_growth_in_proportion_to_the_square_has_exponent_two(module):
     assert module("growth").exponent(values, [3.0 * v**2 for v in values]) == pytest.approx(2)
 
 
-def test_finished_runs_are_read_back(module, tmp_path):
+def test_finished_runs_are_read_back_on_the_machine_they_are_of(module, tmp_path):
     accuracy = module("time_to_accuracy")
     goal = accuracy.GOALS[0]
     entry = accuracy.Entry(goal.name, goal.striate(Path("anywhere.npz")), goal.target)
-    accuracy.Kept(tmp_path / "runs.jsonl").add(entry.key, 3, {"accuracy": 0.5, "seconds": 1.0})
-    kept = accuracy.Kept(tmp_path / "runs.jsonl")
+    runs = tmp_path / "runs.jsonl"
+    accuracy.Kept(runs, "here").add(entry.key, 3, {"accuracy": 0.5, "seconds": 1.0})
+    kept = accuracy.Kept(runs, "here")
     elsewhere = accuracy.Entry(goal.name, goal.striate(Path("elsewhere.npz")), goal.target)
     assert (elsewhere.key, 3) in kept
     assert (elsewhere.key, 2) not in kept
     assert kept.of(elsewhere, seeds=5) == [{"accuracy": 0.5, "seconds": 1.0}]
-    changed = goal.__class__(**{**vars(goal), "epochs": goal.epochs + 1})
-    other = accuracy.Entry(changed.name, changed.striate(Path("anywhere.npz")), changed.target)
-    assert (other.key, 3) not in kept
+    assert (elsewhere.key, 3) not in accuracy.Kept(runs, "another machine")
 
 
-def test_goals_name_nets_that_fit_their_images(module):
-    accuracy, striate = module("time_to_accuracy"), importlib.import_module("striate")
-    for goal in accuracy.GOALS:
-        shape = (32, 32, 3) if goal.data.startswith("cifar") else (28, 28, 1)
-        net = striate.load_net(goal.net or accuracy.whitened(goal.widths))
-        assert net.summary(shape).layers[-1].output == (1, 1, 10)
+def test_an_arm_sees_a_gpu_if_it_is_to(module, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    arms = module("arms")
+    answers = "import os; from serving import serve; serve(lambda: dict(os.environ))"
+    path = str(script(tmp_path, answers))
+    started = [arms.Arm(str(sees), path, sees_gpu=sees) for sees in (True, False)]
+    with arms.running(started) as running:
+        seen = [arm.measure()["CUDA_VISIBLE_DEVICES"] for arm in running]
+    assert seen == ["1", "-1"]
+
+
+def test_on_a_gpu_both_run_through_the_compiler_too_and_nothing_else_runs(module):
+    accuracy = module("time_to_accuracy")
+    options = argparse.Namespace(device="cuda", quick=False, peer_seeds=2, only=[], peers="")
+    assert not accuracy.entries("mnist", Path("x.npz"), options)
+    found = accuracy.entries("cifar10", Path("x.npz"), options)
+    names = ["Striate", "Striate, compiled"]
+    names += ["PyTorch, same recipe", "PyTorch, same recipe, compiled"]
+    assert [entry.arm.name for entry in found] == names
+    assert [entry.most > 2 for entry in found] == [True, True, False, False]
+    for entry in found:
+        words = " ".join(map(str, entry.arm.arguments))
+        assert "--device cuda" in words
+        assert entry.arm.sees_gpu
+        compiled = '"kernels": "compiled"' in words or "--compile" in words
+        assert compiled == ("compiled" in entry.arm.name)
+    options.device = "cpu"
+    for entry in accuracy.entries("cifar10", Path("x.npz"), options):
+        assert "compiled" not in entry.arm.name
+        assert not entry.arm.sees_gpu
+
+
+def test_times_are_set_against_those_of_others_alone(module):
+    accuracy = module("time_to_accuracy")
+    names = ("Striate", "Striate, compiled", "PyTorch, same recipe")
+    rows = [
+        (accuracy.Entry("a-94", accuracy.Arm(name, "x.py")), [{"seconds": seconds}])
+        for name, seconds in zip(names, (2.0, 1.0, 4.0), strict=True)
+    ]
+    assert accuracy.ratios(rows) == [
+        "- a-94, Striate: 0.50 of the time of PyTorch, same recipe (a-94)",
+        "- a-94, Striate, compiled: 0.25 of the time of PyTorch, same recipe (a-94)",
+    ]

@@ -14,6 +14,7 @@ from striate.data import TEST, Data, load_data
 from striate.errors import CheckpointError, ModelError, TerminatedRunError, UsageError
 from striate.jobs.resume import resume
 from striate.model import hash_tensors, load_tensors
+from striate.training import compiling
 from striate.training.checkpoint import list_checkpoints
 from striate.training.events import Events
 from striate.training.folder import read_measurements, read_run
@@ -87,10 +88,13 @@ def test_a_stopped_run_ends_as_the_straight_one(train_tiny, finished_run, tmp_pa
 
 @pytest.mark.parametrize("kernels", ["off", pytest.param("compiled", marks=COMPILES)])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's compiler, by itself
-def test_a_run_without_our_operators_goes_on_without(kernels, train_tiny):
+def test_a_run_without_our_operators_goes_on_without(kernels, train_tiny, tmp_path, monkeypatch):
     choices = {"net": "conv3-4 bn relu maxpool2 fc-3", "kernels": kernels}
     straight = train_tiny(out="straight", **choices)
-    run = resume(stop_after(2, train_tiny, **choices))
+    stopped = stop_after(2, train_tiny, **choices)
+    monkeypatch.setattr(compiling, "_compiled_for", [])  # as in another process
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    run = resume(stopped)
     assert read_run(run.path)["recipe"]["kernels"] == kernels
     found, right = (load_tensors(each.path / "model.safetensors")[0] for each in (run, straight))
     assert hash_tensors(found) == hash_tensors(right)

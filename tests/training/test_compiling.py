@@ -2,14 +2,18 @@
 
 import os
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from striate.data import TEST, TRAIN
 from striate.errors import RecipeError, UsageError
 from striate.jobs.bench import bench
 from striate.nets import load_net, parse_net
 from striate.nets.fused import use_fused
+from striate.training import compiling
 from striate.training.compiling import compile_steps
 from striate.training.loop import fit
 
@@ -26,14 +30,23 @@ NETS = [
 ]
 
 
+def forget_programs(monkeypatch, cache):
+    """Have all compiled anew."""
+    monkeypatch.setattr(compiling, "_compiled_for", [])
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(cache))
+
+
 def weights_of(state):
     return {name: tensor.clone() for name, tensor in state.module.state_dict().items()}
 
 
 @compiles
-def test_a_compiled_training_is_the_same_to_rounding_and_repeats(prepared, folder, heard):
+def test_a_compiled_training_is_the_same_to_rounding_and_repeats(
+    prepared, folder, heard, monkeypatch, tmp_path
+):
     ends = []
     for kernels in ("off", "compiled", "compiled"):
+        forget_programs(monkeypatch, tmp_path / str(len(ends)))
         task, state = prepared(kernels=kernels, epochs=2, stop__evaluate_every=1)
         assert fit(task, state, folder, heard) == "finished"
         ends.append(weights_of(state))
@@ -67,6 +80,33 @@ def test_more_nets_than_the_compiler_keeps_programs_of():
             use_fused(module, False)
             compile_steps(module, width)
             assert module(torch.zeros(2, 1, 4, 4)).shape == (2, 2)
+
+
+@compiles
+def test_more_images_than_before_in_the_only_batch(prepared, split_data, folder, heard):
+    train = np.flatnonzero(split_data.splits == TRAIN)
+    with torch._dynamo.config.patch(recompile_limit=1):
+        for fewer in (1, 2, 3):
+            splits = split_data.splits.copy()
+            splits[train[:fewer]] = TEST
+            task, state = prepared(
+                kernels="compiled",
+                data=replace(split_data, splits=splits),
+                batch_size=len(train),
+                epochs=1,
+            )
+            assert fit(task, state, folder, heard) == "finished"
+
+
+@compiles
+def test_where_the_compiler_gives_up_one_line_says_so(prepared, folder, heard):
+    task, state = prepared(kernels="compiled", net="conv3-4 relu maxpool2 fc-3")
+    state.module(torch.zeros(3, *task.batches.images.shape[3:], *task.batches.images.shape[1:3]))
+    with (
+        torch._dynamo.config.patch(recompile_limit=1),
+        pytest.raises(UsageError, match="PyTorch's compiler failed: Hard failure"),
+    ):
+        fit(task, state, folder, heard)
 
 
 @compiles

@@ -42,16 +42,21 @@ NETS = [
 @pytest.fixture
 def begun(monkeypatch):
     """Give the task and the state of a training on the device."""
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it does not know meta
+    known = torch.autocast  # to which meta is unknown
+    monkeypatch.setattr(
+        torch,
+        "autocast",
+        lambda kind, *_, **__: nullcontext() if kind == "meta" else known(kind, *_, **__),
+    )
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
     data = load_data((images, np.arange(64) % 10)).split(validation=0.2, test=0)
 
-    def make(net=None, device=DEVICE, **settings):
+    def make(net=None, device=DEVICE, precision="fp32", **settings):
         net = net or auto_net(size=(32, 32), channels=3, classes=10, images=64)[0]
         recipe = load_recipe("fast").with_settings({"batch_size": 16, "epochs": 2, **settings})
         plan, _ = make_plan(data, net=net, recipe=recipe, seed=0, device="cpu")
-        there = {**plan.to_json(), "precision": "fp32"}
+        there = {**plan.to_json(), "precision": precision}
         plan = setup.Plan.from_json(there)
         object.__setattr__(plan, "device", device)  # no machine has one to choose
         task, state = setup.prepare(plan, data)
@@ -120,12 +125,14 @@ def test_what_reads_a_number_is_found(begun):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("kernels", ["on", "compiled"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("net", [None, *NETS])
-def test_steps_on_a_gpu_repeat_to_the_bit(net, begun):
+def test_steps_on_a_gpu_repeat_to_the_bit(net, precision, kernels, begun):
     gpu, ends = torch.device("cuda"), []
     for _ in range(2):
         with repeatable(gpu, 1):
-            task, state = begun(net, device=gpu)
+            task, state = begun(net, gpu, precision, kernels=kernels)
             for batch in task.batches.epoch(0):
                 compute_gradients(task, state, batch)
                 move_weights(task, state)

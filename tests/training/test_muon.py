@@ -189,14 +189,16 @@ def test_a_momentum_in_another_order_of_memory_is_that_of_the_same_weights():
     torch.testing.assert_close(*moved, atol=1e-5, rtol=1e-5)
 
 
-def test_filters_have_a_pace_of_their_own():
+@pytest.mark.parametrize("kernels", [True, False])
+def test_filters_have_a_pace_of_their_own(kernels):
     layer = nn.Linear(3, 4)
     start = layer.weight.detach().clone() * 2 / layer.weight.detach().norm()
     moved = []
     for pace in (1.0, 0.25):
         bank = Filters.of(layer, nn.Parameter(start.clone()), pace)
         bank.weight.grad = torch.arange(12.0).view(4, 3)
-        Muon([bank], lr=0.2, momentum=0.6, dtype=torch.float32).step(1.0)
+        options = {"dtype": torch.float32, "kernels": kernels}
+        Muon([bank], lr=0.2, momentum=0.6, **options).step(1.0)
         moved.append(bank.weight.detach() - start)
     torch.testing.assert_close(moved[1], 0.25 * moved[0])
 

@@ -13,10 +13,10 @@ from torch import nn
 
 from striate.errors import UsageError
 
-_memory: list[object] = []  # what the programs in the compiler's memory depend on: one thing
+_compiled_for: list[object] = []  # the key of the steps that the compiler remembers: one
 
 
-def compile_steps(module: nn.Module, programs: object) -> None:
+def compile_steps(module: nn.Module, key: object) -> None:
     """Have the module's forward and backward pass compiled, whole, when it is first called.
 
     The module stays what it is, with its parameters and their names; `module.forward` runs it layer
@@ -24,19 +24,18 @@ def compile_steps(module: nn.Module, programs: object) -> None:
 
     Args:
         module: The net.
-        programs: What its programs depend on. A net whose last forerunner's were equal takes over
-            what that compiled. Otherwise what the process had compiled before is compiled again
-            when it is next used: the compiler keeps eight programs of a function, and all nets
-            share one.
+        key: All that its programs depend on. Modules whose keys are equal share their programs. At
+            another key those of before are forgotten: the compiler keeps eight of a function, and
+            all nets share one.
 
     Raises:
         UsageError: If PyTorch has no compiler here.
     """
-    if [programs] != _memory:
+    if [key] != _compiled_for:
         torch.compiler.reset()
-        _memory[:] = [programs]
+        _compiled_for[:] = [key]
     try:
-        # deterministic: no kernel is chosen by a race, so that a resumed run has the same
+        # deterministic: no kernel whose choice shows in the bits is chosen by a race
         module.compile(fullgraph=True, dynamic=False, options={"deterministic": True})
     except RuntimeError as error:  # as for a Python that is newer than PyTorch
         raise _failed(str(error)) from error
@@ -51,7 +50,7 @@ def compiler_errors() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
+    except Exception as error:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         reason = " ".join(str(error).split("\n")[:2])  # that it failed, and at what

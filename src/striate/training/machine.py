@@ -8,8 +8,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Self
 from warnings import catch_warnings, filterwarnings
 
 import torch
@@ -23,6 +25,7 @@ HOPELESS_RATIO = 0.1  # of the small product: bf16 is emulated, and the large on
 PRODUCTS = (128, 768)  # sides of the matrices
 SMALLEST_NET = 5_000_000  # multiply-adds an image; below it the casts cost what the products save
 WORTH_A_THREAD = 4_000_000  # multiply-adds; with fewer, threads wait longer than they work
+_COMPILER = "torch._inductor.config"  # which takes seconds to import
 RECORDED_PACKAGES = ("striate", "torch", "numpy", "pillow", "scikit-learn", "safetensors")
 
 
@@ -142,8 +145,7 @@ def limited_threads(threads: int) -> Iterator[None]:
 def repeatable(device: torch.device, threads: int) -> Iterator[None]:
     """Within it, PyTorch computes the same bits again: what a training needs to be resumed to them.
 
-    On a processor the number of threads is enough. On a GPU deterministic algorithms are chosen
-    where PyTorch has one; for max pooling whose windows overlap it has none.
+    On a processor the number of threads is enough; on a GPU deterministic algorithms are chosen.
     """
     with limited_threads(threads), _deterministic() if device.type == "cuda" else nullcontext():
         yield
@@ -151,22 +153,51 @@ def repeatable(device: torch.device, threads: int) -> Iterator[None]:
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read before the first product
-    fills_memory: bool = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    before = torch.get_deterministic_debug_mode(), fills_memory, torch.backends.cudnn.benchmark
+    before = _Determinism.now()
     with catch_warnings():
+        # PyTorch warns of layers that have none, some of which repeat all the same
         filterwarnings("ignore", message=".*does not have a deterministic implementation")
         try:
-            _set_determinism("warn", False, False)  # no algorithm by a race, no memory filled
+            _Determinism(max(1, before.mode)).set()
             yield
         finally:
-            _set_determinism(*before)
+            before.set()
 
 
-def _set_determinism(mode: str | int, fills_memory: bool, races: bool) -> None:
-    torch.set_deterministic_debug_mode(mode)
-    deterministic.fill_uninitialized_memory = fills_memory  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = races
+@dataclass(frozen=True)
+class _Determinism:
+    """PyTorch's settings, as a training on a GPU wants them.
+
+    Args:
+        mode: 1 chooses deterministic algorithms and warns where there are none; 2 fails there.
+        races: Whether cuDNN's algorithms are chosen by a race.
+        fills: Whether memory is filled that nothing has written.
+        compiler: Whether the compiler's kernels are deterministic by default.
+    """
+
+    mode: int
+    races: bool = False
+    fills: bool = False
+    compiler: bool = False
+
+    @classmethod
+    def now(cls) -> Self:
+        """As they are."""
+        return cls(
+            torch.get_deterministic_debug_mode(),
+            torch.backends.cudnn.benchmark,
+            deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
+            getattr(sys.modules.get(_COMPILER), "deterministic", False),
+        )
+
+    def set(self) -> None:
+        """Make them so."""
+        torch.set_deterministic_debug_mode(self.mode)
+        torch.backends.cudnn.benchmark = self.races
+        deterministic.fill_uninitialized_memory = self.fills  # type: ignore[attr-defined]
+        # While it compiles, the compiler sets this to the mode, and then leaves it.
+        if _COMPILER in sys.modules:
+            sys.modules[_COMPILER].deterministic = self.compiler  # type: ignore[attr-defined]
 
 
 def synchronize(device: torch.device) -> None:

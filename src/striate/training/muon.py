@@ -112,12 +112,13 @@ class Muon:
         self._dtype = dtype
         self.kernels = kernels
         self._held = [torch.zeros_like(bank.weight) for bank in filters]
+        self._kinds = [(bank.matrices(bank.weight).shape[1:], bank.pace) for bank in filters]
 
     @torch.no_grad()
     def step(self, factor: float) -> None:
         """Move the weights that have a gradient, by `lr` times `factor`."""
-        others = []
-        for bank, held in zip(self._filters, self._held, strict=True):
+        others = defaultdict(list)
+        for kind, bank, held in zip(self._kinds, self._filters, self._held, strict=True):
             gradient = bank.weight.grad
             if gradient is None:
                 continue
@@ -137,15 +138,15 @@ class Muon:
                     dtype=self._dtype,
                 )
             else:
-                others.append((bank, held, gradient))
-        if others:
-            banks, memories, gradients = map(list, zip(*others, strict=True))
-            self._step_together(banks, memories, gradients, self.lr * factor)
+                others[kind].append((bank, held, gradient))
+        for (_, pace), alike in others.items():
+            banks, memories, gradients = map(list, zip(*alike, strict=True))
+            self._step_together(banks, memories, gradients, self.lr * factor * pace)
 
     def _step_together(
         self, banks: list[Filters], held: list[Tensor], gradients: list[Tensor], rate: float
     ) -> None:
-        """By PyTorch's operators, each called once for all matrices of one shape.
+        """By PyTorch's operators, each called once for all matrices of one shape and pace.
 
         On a GPU a call costs more than the products of a layer: nets of a hundred layers would
         wait longer for these than for their forward and backward pass.
@@ -153,32 +154,25 @@ class Muon:
         torch._foreach_mul_(held, self.momentum)
         torch._foreach_add_(held, gradients)
         updates = torch._foreach_add(gradients, held, alpha=self.momentum)
-        for alike in _of_one_shape(banks):
-            stacked = torch.cat([banks[i].matrices(updates[i]) for i in alike])
-            step = orthogonalise(stacked, self._dtype).to(stacked.dtype)
-            before = [banks[i].matrices(banks[i].weight) for i in alike]
-            moved = torch.cat(before)
-            moved.mul_(moved.shape[1] ** 0.5 / _norm(moved).clamp_min(SMALLEST))
-            moved.sub_(step, alpha=rate * banks[alike[0]].pace)
-            parts = torch.split(moved, [len(matrices) for matrices in before])
-            torch._foreach_copy_(
-                [banks[i].weight for i in alike],
-                [banks[i].restore(part) for i, part in zip(alike, parts, strict=True)],
-            )
+        stacked = torch.cat([bank.matrices(u) for bank, u in zip(banks, updates, strict=True)])
+        del updates
+        step = orthogonalise(stacked, self._dtype).to(stacked.dtype)
+        del stacked
+        before = [bank.matrices(bank.weight) for bank in banks]
+        moved = torch.cat(before)
+        moved.mul_(moved.shape[1] ** 0.5 / _norm(moved).clamp_min(SMALLEST))
+        moved.sub_(step, alpha=rate)
+        parts = torch.split(moved, [len(matrices) for matrices in before])
+        torch._foreach_copy_(
+            [bank.weight for bank in banks],
+            [bank.restore(part) for bank, part in zip(banks, parts, strict=True)],
+        )
 
     @property
     def memory(self) -> dict[nn.Parameter, dict[str, Tensor]]:
         """What is remembered of each parameter."""
         pairs = zip(self._filters, self._held, strict=True)
         return {bank.weight: {"momentum": held} for bank, held in pairs}
-
-
-def _of_one_shape(banks: list[Filters]) -> list[list[int]]:
-    """The places of banks whose matrices have one shape and pace, together."""
-    found: dict[object, list[int]] = defaultdict(list)
-    for place, bank in enumerate(banks):
-        found[bank.matrices(bank.weight).shape[1:], bank.pace].append(place)
-    return list(found.values())
 
 
 def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -199,7 +199,9 @@ def _fresh_state(
     frozen = freeze(module, recipe.transfer.freeze)
     module = module.to(plan.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.kernels == "compiled":
-        compile_steps(module, (plan.to_json() | {"seed": None}, data.images.shape[1:]))
+        together = min(int(recipe.batch_size), len(data.indices(TRAIN)))
+        shape = (together, *data.images.shape[1:])
+        compile_steps(module, (plan.to_json() | {"seed": None}, shape))
     return TrainingState(
         module=module,
         optimizers=make_optimizers(
