@@ -118,7 +118,7 @@ def test_steps_are_those_of_the_formula(name, decay):
 
 
 @pytest.mark.parametrize("name", NAMES[:-1])
-def test_steps_are_those_of_pytorchs_classes_to_the_last_bit(name):
+def test_steps_are_those_of_pytorchs_classes_to_the_last_bit_and_go_on_from_their_memories(name):
     settings = choice(name, weight_decay=0.01)
     betas = (settings.momentum, settings.beta2)
     mine, theirs = net(), net()
@@ -132,7 +132,15 @@ def test_steps_are_those_of_pytorchs_classes_to_the_last_bit(name):
         "adamw": lambda p: torch.optim.AdamW(p, **rates, betas=betas, fused=True),
     }[name]([p for p in theirs.parameters() if p.requires_grad])
     optimizers = make_optimizers(mine, settings, batch_size=24)
-    for _ in range(4):
+    names = {parameter: name for name, parameter in theirs.named_parameters()}
+    for step in range(4):
+        if step == 2:  # as from a checkpoint that the classes have written
+            optimizers = make_optimizers(mine, settings, batch_size=24)
+            memory = {
+                names[parameter]: {key: kept for key, kept in state.items() if kept is not None}
+                for parameter, state in peer.state.items()
+            }
+            optimizers.load_state_dict({"memory": memory, "frozen": False})
         for own, other in zip(mine.parameters(), theirs.parameters(), strict=True):
             if own.requires_grad:
                 own.grad = torch.randn_like(own)
