@@ -47,7 +47,7 @@ def augmented(images: np.ndarray, augment: Augmentation, drawn: Draws) -> torch.
 
 
 def test_the_fields_are_those_of_a_recipe():
-    from striate.training.recipe import Augment
+    from striate.training.sections import Augment
 
     assert set(Augmentation.model_fields) == set(Augment.model_fields)
     resolved = Augment(flip="random", translate=2, crop=1.0)

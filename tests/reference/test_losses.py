@@ -21,7 +21,7 @@ from striate.reference.losses import (
     square,
 )
 from striate.training.losses import make_loss
-from striate.training.recipe import Loss
+from striate.training.sections import Loss
 
 CLASSES = 4
 

@@ -20,7 +20,7 @@ from striate.reference.optimizers import (
 )
 from striate.training.muon import Filters, Muon, orthogonalise
 from striate.training.optimizers import make_optimizers
-from striate.training.recipe import Optimizer
+from striate.training.sections import Optimizer
 
 STEPS = 20
 CURVATURES = np.array([1.0, 4.0])

@@ -15,8 +15,8 @@ from striate.reference.regularizers import (
     l2_gradient,
     soft_threshold,
 )
-from striate.training.recipe import Regularize
 from striate.training.regularize import Regularizer
+from striate.training.sections import Regularize
 
 THETA = np.array([[1.5, -2.0, 0.25], [-0.5, 3.0, 1.0]])
 

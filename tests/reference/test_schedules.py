@@ -13,8 +13,8 @@ from sklearn.neural_network import MLPClassifier
 from striate.reference.optimizers import gradient_descent
 from striate.reference.schedules import SMALLEST, Adaptive, constant, inverse_scaling
 from striate.reference.stopping import early_stopping
-from striate.training.recipe import Schedule
 from striate.training.schedules import schedule_factor
+from striate.training.sections import Schedule
 from striate.training.stopping import Patience
 
 

@@ -15,7 +15,7 @@ from striate.report.curves import (
     learning_curves,
 )
 from striate.report.files import Point
-from striate.training.recipe import Augment
+from striate.training.sections import Augment
 
 
 def line(at: int, **figures: object) -> Point:

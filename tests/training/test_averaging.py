@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from striate.training.averaging import WeightAverage, make_average
-from striate.training.recipe import Average
+from striate.training.sections import Average
 
 
 def net() -> nn.Module:

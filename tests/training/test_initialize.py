@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from striate.data.preprocessing import Preprocessing
 from striate.nets import parse_net
 from striate.training.initialize import initialize, whitening_sample
-from striate.training.recipe import Initialize
+from striate.training.sections import Initialize
 
 PREPROCESSING = Preprocessing(size=(12, 12), channels=3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 DEFAULT = "whiten2 gelu conv3-64b0 maxpool2 bnw0m0.4 gelu maxpool5 fc-10b0 scale1/64"

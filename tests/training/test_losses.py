@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.training.losses import make_loss
-from striate.training.recipe import Loss
+from striate.training.sections import Loss
 
 NAMES = ("cross_entropy", "square", "hinge", "logistic")
 COUNTS = np.array([10, 30, 20, 40])

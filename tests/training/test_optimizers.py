@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from striate.nets import parse_net
 from striate.training.optimizers import Optimizers, _muon_groups, make_optimizers
-from striate.training.recipe import Optimizer
+from striate.training.sections import Optimizer
 
 NAMES = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "muon")
 WHITENED = (

@@ -4,8 +4,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.errors import UsageError
-from striate.training.recipe import Regularize
 from striate.training.regularize import Regularizer
+from striate.training.sections import Regularize
 
 
 def regularizer(**fields: float) -> Regularizer:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.training.recipe import Schedule
 from striate.training.schedules import schedule_factor
+from striate.training.sections import Schedule
 
 NAMES = ("constant", "linear", "cosine", "one_cycle", "step", "inverse")
 

@@ -11,7 +11,8 @@ from striate.data import Data
 from striate.data.load import load_requested, make_request
 from striate.data.resize import PHOTO_SIDE
 from striate.errors import CheckpointError, UsageError
-from striate.training.recipe import DataChoices, recipe_from_json
+from striate.training.recipe import recipe_from_json
+from striate.training.sections import DataChoices
 
 
 def load_choices(

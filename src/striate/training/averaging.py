@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.training.recipe import Average
+from striate.training.sections import Average
 
 
 class WeightAverage:

@@ -13,7 +13,7 @@ from striate.data import to_tensor
 from striate.data.preprocessing import Preprocessing
 from striate.nets.layers import LocallyConnected, Whiten
 from striate.training.head import find_head
-from striate.training.recipe import Initialize
+from striate.training.sections import Initialize
 
 LARGEST_CHUNK = 2**22  # values of patches that are looked at together, 16 MiB in fp32
 MOST_PATCHES = 2**23  # 5000 images of 32x32 have 2^22.2; large images are thinned out

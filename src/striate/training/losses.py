@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.data.resident import send
-from striate.training.recipe import Loss
+from striate.training.sections import Loss
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 

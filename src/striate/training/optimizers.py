@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from striate.nets.layers import Whiten
 from striate.training.head import Head, find_head
 from striate.training.muon import Filters, Muon
-from striate.training.recipe import Optimizer
 from striate.training.rules import Adam, Descent, Memory, RmsProp, Rule
+from striate.training.sections import Optimizer
 
 REFERENCE_WIDTH = 256  # of the net in which the head's rate was found
 SHIFT_PACE = 64  # how much faster the records move the shifts of normalisation than is usual

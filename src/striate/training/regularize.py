@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from striate.data.resident import send
 from striate.errors import UsageError
-from striate.training.recipe import Regularize
+from striate.training.sections import Regularize
 
 ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.LeakyReLU)
 

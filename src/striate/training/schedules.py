@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from striate.training.recipe import Schedule
+from striate.training.sections import Schedule
 
 FIRST = 1 / 25  # where a warm-up begins (Smith & Topin, 2018): at 0 the first step would be wasted
 ONE_CYCLE_WARMUP = 0.3
