@@ -27,8 +27,8 @@ from torch import Tensor
 from striate.data import Batches, Data, load_data, to_tensor
 from striate.jobs.plan import make_plan
 from striate.kernels import keep_freed_memory, processor
-from striate.training.machine import limited_threads
 from striate.training.recipe import load_recipe
+from striate.training.repeating import limited_threads
 from striate.training.setup import prepare
 
 RECIPES = ("fast", "thorough")

@@ -56,7 +56,7 @@ class Goal:
         views: Of each test image: 1, 2 or 6.
         unsure: The share of test images, the least sure ones, that is seen in all views.
         precision: Of both.
-        device: Where it is gone for.
+        device: What both train on, "cpu" or "cuda".
         net: Another net for Striate than the whitened one; PyTorch then runs nothing.
         settings: More settings of Striate's recipe, which PyTorch does without.
     """

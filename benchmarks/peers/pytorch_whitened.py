@@ -88,13 +88,13 @@ class Images:
     def _gather(self, places: Tensor, epoch: int) -> Tensor:
         height, width = self.side
         count, span = len(places), 2 * self.recipe.translate + 1
-        place = places.device
-        rows = torch.randint(span, (count, 1), device=place) + torch.arange(height, device=place)
-        columns = torch.arange(width, device=place).expand(count, -1)
+        device = places.device
+        rows = torch.randint(span, (count, 1), device=device) + torch.arange(height, device=device)
+        columns = torch.arange(width, device=device).expand(count, -1)
         if self.recipe.flip:
             mirrored = self.mirrored_first[places] ^ (epoch % 2 == 1)
             columns = torch.where(mirrored[:, None], columns.flip(1), columns)
-        columns = columns + torch.randint(span, (count, 1), device=place)
+        columns = columns + torch.randint(span, (count, 1), device=device)
         return self.normalised(
             self.padded[places[:, None, None], rows[:, :, None], columns[:, None]]
         )

@@ -180,6 +180,21 @@ class NarrowConvolution(nn.Conv2d):
         return F.conv2d(seen, self.weight, self.bias)
 
 
+class NarrowTransposedConvolution(nn.ConvTranspose2d):
+    """A strided 1x1 transposed convolution to few channels: in training, zeros are added last."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(N, C, H, W) -> (N, K, Ho, Wo)."""
+        if not torch.is_grad_enabled():
+            return super().forward(x, output_size)
+        values = F.conv2d(x, self.weight.transpose(0, 1))
+        height, width = ((n - 1) * s + 1 for n, s in zip(x.shape[2:], self.stride, strict=True))
+        spread = BedOfNails(self.stride)(values)[:, :, :height, :width]  # type: ignore[arg-type]
+        down, across = self.output_padding
+        spread = F.pad(spread, (0, across, 0, down))
+        return spread if self.bias is None else spread + self.bias[:, None, None]
+
+
 class RoundedUpConvolution(nn.Conv2d):
     """A convolution whose output size is rounded up: zeros are added after the last row and column.
 
@@ -197,21 +212,6 @@ class RoundedUpConvolution(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K, Ho, Wo)."""
         return super().forward(F.pad(x, (0, self.extra[1], 0, self.extra[0])))
-
-
-class NarrowTransposedConvolution(nn.ConvTranspose2d):
-    """A strided 1x1 transposed convolution to few channels: in training, zeros are added last."""
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """(N, C, H, W) -> (N, K, Ho, Wo)."""
-        if not torch.is_grad_enabled():
-            return super().forward(x, output_size)
-        values = F.conv2d(x, self.weight.transpose(0, 1))
-        height, width = ((n - 1) * s + 1 for n, s in zip(x.shape[2:], self.stride, strict=True))
-        spread = BedOfNails(self.stride)(values)[:, :, :height, :width]  # type: ignore[arg-type]
-        down, across = self.output_padding
-        spread = F.pad(spread, (0, across, 0, down))
-        return spread if self.bias is None else spread + self.bias[:, None, None]
 
 
 class RoundedUpNarrowConvolution(RoundedUpConvolution, NarrowConvolution):
