@@ -31,8 +31,9 @@ from striate.nets import Net
 from striate.training.events import Events
 from striate.training.folder import RunFolder
 from striate.training.loop import fit
-from striate.training.machine import choose_device, describe_versions, repeatable
+from striate.training.machine import choose_device, describe_versions
 from striate.training.recipe import Recipe
+from striate.training.repeating import repeatable
 from striate.training.setup import Plan, prepare
 from striate.training.state import TrainingState
 

@@ -16,8 +16,8 @@ from striate.jobs.plan import make_plan
 from striate.nets import auto_net
 from striate.training import setup
 from striate.training.loop import compute_gradients, move_weights
-from striate.training.machine import repeatable
 from striate.training.recipe import load_recipe
+from striate.training.repeating import repeatable
 
 DEVICE = torch.device("meta")
 SETTINGS = [

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch.utils import deterministic
 
 from striate.errors import UsageError
 from striate.kernels import processor
@@ -14,11 +13,9 @@ from striate.training.machine import (
     choose_threads,
     describe_machine,
     describe_versions,
-    limited_threads,
-    repeatable,
-    seed_draws,
     synchronize,
 )
+from striate.training.repeating import limited_threads
 
 CPU = torch.device("cpu")
 
@@ -98,19 +95,6 @@ def test_threads_are_for_steps_that_are_worth_sharing():
         assert choose_threads(5 * WORTH_A_THREAD, processes=2) == 2
 
 
-def test_the_number_of_threads_is_given_back():
-    before = torch.get_num_threads()
-
-    def fail():
-        with limited_threads(before + 1):
-            assert torch.get_num_threads() == before + 1
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert torch.get_num_threads() == before
-
-
 def test_what_is_written_down():
     versions = describe_versions()
     assert {"python", "striate", "torch", "numpy", "pillow"} <= set(versions)
@@ -128,63 +112,3 @@ def test_grey_images_train_in_fp32_unless_bf16_is_asked_for():
     options = {"device": CPU, "multiply_adds": 10**9, "colour": False}
     assert choose_precision("auto", **options)[0] == "fp32"
     assert choose_precision("bf16", **options)[0] == "bf16"
-
-
-def test_draws_are_those_of_manual_seed():
-    torch.manual_seed(2**63 - 5)
-    right = torch.rand(5)
-    seed_draws(2**63 - 5, CPU)
-    assert torch.equal(torch.rand(5), right)
-
-
-@pytest.fixture
-def races():
-    """Whether cuDNN may choose by a race, as a user may have asked for."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
-    yield
-    torch.backends.cudnn.benchmark = before
-
-
-def determinism():
-    algorithms = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
-    return *algorithms, deterministic.fill_uninitialized_memory, torch.get_num_threads()
-
-
-def test_what_repeats_takes_its_threads_and_on_a_gpu_deterministic_algorithms(races):
-    before = determinism()
-    assert before[:3] == (0, True, True)
-    with repeatable(CPU, 1):
-        assert determinism() == (*before[:3], 1)
-    with repeatable(torch.device("cuda"), 1):
-        assert determinism() == (1, False, False, 1)
-    assert determinism() == before
-
-
-def test_layers_without_a_deterministic_algorithm_are_not_warned_of():
-    places, values = torch.tensor([0, 1]), torch.ones(2)
-    with repeatable(torch.device("cuda"), 1):
-        torch.zeros(3).put_(places, values)  # warnings are errors here
-    torch.set_deterministic_debug_mode("warn")
-    try:
-        with pytest.warns(UserWarning, match="does not have a deterministic"):
-            torch.zeros(3).put_(places, values)
-    finally:
-        torch.set_deterministic_debug_mode("default")
-
-
-def test_who_forbids_other_algorithms_is_heeded():
-    torch.set_deterministic_debug_mode("error")
-    try:
-        with repeatable(torch.device("cuda"), 1):
-            assert torch.get_deterministic_debug_mode() == 2
-        assert torch.get_deterministic_debug_mode() == 2
-    finally:
-        torch.set_deterministic_debug_mode("default")
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's, of itself
-def test_the_compiler_is_left_as_it_was():
-    with repeatable(torch.device("cuda"), 1):
-        torch.compile(lambda x: x + 1, backend="eager")(torch.ones(2))
-    assert not torch._inductor.config.deterministic

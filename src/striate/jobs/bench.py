@@ -19,11 +19,12 @@ from striate.nets.memory import training_bytes
 from striate.report.performance import Bench, LayerPhase, Phase
 from striate.training.ceilings import measure_ceilings
 from striate.training.events import Events
-from striate.training.machine import describe_machine, limited_threads, repeatable
+from striate.training.machine import describe_machine
 from striate.training.multiplying import multiplying_layers
 from striate.training.operators import PASSES
 from striate.training.phases import StepTimes, measure_phases
 from striate.training.recipe import Recipe, load_recipe
+from striate.training.repeating import limited_threads, repeatable
 from striate.training.resolve import automatic_batch_size
 from striate.training.setup import Plan, prepare
 

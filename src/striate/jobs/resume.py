@@ -17,8 +17,8 @@ from striate.training.checkpoint import list_checkpoints, restore_latest
 from striate.training.events import Events
 from striate.training.folder import RunFolder, read_measurements, read_run
 from striate.training.loop import fit
-from striate.training.machine import repeatable
 from striate.training.processes import is_follower, led_team, work_along
+from striate.training.repeating import repeatable
 from striate.training.setup import Plan, prepare
 
 MOST_THREADS = 4096

@@ -24,7 +24,7 @@ from striate.training.checkpoint import state_bytes
 from striate.training.events import Events
 from striate.training.folder import RunFolder
 from striate.training.loop import fit
-from striate.training.machine import describe_machine, describe_versions, repeatable
+from striate.training.machine import describe_machine, describe_versions
 from striate.training.processes import (
     is_follower,
     led_team,
@@ -32,6 +32,7 @@ from striate.training.processes import (
     work_along,
 )
 from striate.training.recipe import Recipe
+from striate.training.repeating import repeatable
 from striate.training.setup import Plan, prepare
 
 FORMAT = 1

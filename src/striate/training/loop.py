@@ -10,7 +10,8 @@ from striate.kernels.memory import keep_freed_memory
 from striate.training.compiling import compiler_errors
 from striate.training.events import Events, Measurement
 from striate.training.folder import RunFolder
-from striate.training.machine import seed_draws, synchronize
+from striate.training.machine import synchronize
+from striate.training.repeating import seed_draws
 from striate.training.schedules import schedule_factor
 from striate.training.shared_watch import SharedWatch, share_state
 from striate.training.signals import StopSignals

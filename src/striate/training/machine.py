@@ -6,16 +6,10 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Self
-from warnings import catch_warnings, filterwarnings
 
 import torch
-from torch.utils import deterministic
 
 from striate.errors import UsageError
 from striate.kernels import processor
@@ -25,7 +19,6 @@ HOPELESS_RATIO = 0.1  # of the small product: bf16 is emulated, and the large on
 PRODUCTS = (128, 768)  # sides of the matrices
 SMALLEST_NET = 5_000_000  # multiply-adds an image; below it the casts cost what the products save
 WORTH_A_THREAD = 4_000_000  # multiply-adds; with fewer, threads wait longer than they work
-_COMPILER = "torch._inductor.config"  # which takes seconds to import
 RECORDED_PACKAGES = ("striate", "torch", "numpy", "pillow", "scikit-learn", "safetensors")
 
 
@@ -47,20 +40,6 @@ def choose_device(name: str) -> torch.device:
     if device.type != "cpu" and not present.get(device.type, False):
         raise UsageError(f"this machine has no device {name!r}", hint="use --device auto")
     return device
-
-
-def seed_draws(seed: int, device: torch.device) -> None:
-    """Seed the generators that a step draws from: the CPU's and the device's.
-
-    They draw as after `torch.manual_seed`, which also puts down a traceback for each kind of device
-    that is absent, and keeps them all: a tenth of a millisecond a step, and memory without end.
-    """
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
 
 
 def choose_precision(
@@ -128,76 +107,6 @@ def choose_threads(multiply_adds: int, *, processes: int = 1) -> int:
     """
     most = torch.get_num_threads() // processes
     return max(1, min(most, multiply_adds // processes // WORTH_A_THREAD))
-
-
-@contextmanager
-def limited_threads(threads: int) -> Iterator[None]:
-    """Within it, PyTorch uses that many threads; another number may change a sum's last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def repeatable(device: torch.device, threads: int) -> Iterator[None]:
-    """Within it, PyTorch computes the same bits again: what a training needs to be resumed to them.
-
-    On a processor the number of threads is enough; on a GPU deterministic algorithms are chosen.
-    """
-    with limited_threads(threads), _deterministic() if device.type == "cuda" else nullcontext():
-        yield
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    before = _Determinism.now()
-    with catch_warnings():
-        # PyTorch warns of layers that have none, some of which repeat all the same
-        filterwarnings("ignore", message=".*does not have a deterministic implementation")
-        try:
-            _Determinism(max(1, before.mode)).set()
-            yield
-        finally:
-            before.set()
-
-
-@dataclass(frozen=True)
-class _Determinism:
-    """PyTorch's settings, as a training on a GPU wants them.
-
-    Args:
-        mode: 1 chooses deterministic algorithms and warns where there are none; 2 fails there.
-        races: Whether cuDNN's algorithms are chosen by a race.
-        fills: Whether memory is filled that nothing has written.
-        compiler: Whether the compiler's kernels are deterministic by default.
-    """
-
-    mode: int
-    races: bool = False
-    fills: bool = False
-    compiler: bool = False
-
-    @classmethod
-    def now(cls) -> Self:
-        """As they are."""
-        return cls(
-            torch.get_deterministic_debug_mode(),
-            torch.backends.cudnn.benchmark,
-            deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
-            getattr(sys.modules.get(_COMPILER), "deterministic", False),
-        )
-
-    def set(self) -> None:
-        """Make them so."""
-        torch.set_deterministic_debug_mode(self.mode)
-        torch.backends.cudnn.benchmark = self.races
-        deterministic.fill_uninitialized_memory = self.fills  # type: ignore[attr-defined]
-        # While it compiles, the compiler sets this to the mode, and then leaves it.
-        if _COMPILER in sys.modules:
-            sys.modules[_COMPILER].deterministic = self.compiler  # type: ignore[attr-defined]
 
 
 def synchronize(device: torch.device) -> None:

@@ -22,7 +22,7 @@ from striate.errors import ResourceError, UsageError
 from striate.training.children import Children, arrival, meeting_store
 from striate.training.handover import hand_over, take_over
 from striate.training.loop import follow
-from striate.training.machine import repeatable
+from striate.training.repeating import repeatable
 from striate.training.setup import Plan, prepare
 from striate.training.team import Team
 
